@@ -1,0 +1,199 @@
+// Package snapshot is what was last applied to one vault: accounts, groups,
+// tombstones, waiting people, open intents and what a guard holds, in one
+// bbolt file a vault. It knows no driver and no directory.
+package snapshot
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
+	"github.com/vaultsync/vaultsync/pkg/identity"
+)
+
+const schema = 1
+
+var (
+	bucketMeta     = []byte("meta")
+	bucketAccounts = []byte("accounts") // object id → account
+	bucketLogins   = []byte("logins")   // folded login name → object id of who has it
+	bucketGroups   = []byte("groups")   // object id → group
+	bucketIntents  = []byte("intents")  // object id → what was about to be done
+	bucketSets     = []byte("sets")     // state → numbers of the people in it
+
+	keyMeta = []byte("meta")
+)
+
+// Meta is what is remembered of the vault as a whole.
+type Meta struct {
+	Schema int    `json:"schema"`
+	Vault  string `json:"vault"`
+	// Tenant and Store pin the file: state of another tenant or of a copied
+	// store is refused.
+	Tenant string `json:"tenant"`
+	Store  string `json:"store"`
+	// Epoch is the mirror's epoch that the people's numbers belong to, Cursor
+	// the revision of it that has been applied.
+	Epoch  string `json:"epoch"`
+	Cursor uint64 `json:"cursor"`
+	// Rules is the digest of the configuration that was applied; another one
+	// causes a full evaluation.
+	Rules string `json:"rules"`
+	// Imported says that the first import has ended.
+	Imported    bool      `json:"imported"`
+	LastSuccess time.Time `json:"lastSuccess,omitzero"`
+	LastFull    time.Time `json:"lastFull,omitzero"`
+	// LastRun is the report of the last run.
+	LastRun json.RawMessage `json:"lastRun,omitempty"`
+	// Held is what a guard holds, nil when nothing is held.
+	Held *Held `json:"held,omitempty"`
+	// Pinned are the keys of changes that came too late for an approval and
+	// wait for one of their own, whatever the guards say.
+	Pinned []string `json:"pinned,omitempty"`
+	// Approved are the keys of changes that an administrator has released and
+	// that have not been made yet.
+	Approved []string `json:"approved,omitempty"`
+	// Drift counts differences that hands made and that are only reported.
+	Drift int `json:"drift,omitempty"`
+	// Attention is what waits, in words, and Waiting how many people.
+	Waiting int `json:"waiting,omitempty"`
+}
+
+// Held is a set of changes that guards hold.
+type Held struct {
+	Digest  string       `json:"digest"`
+	Since   time.Time    `json:"since"`
+	Guards  []string     `json:"guards"`
+	Changes []HeldChange `json:"changes"`
+}
+
+// HeldChange is one of them as it is shown.
+type HeldChange struct {
+	Key    string            `json:"key"`
+	Kind   string            `json:"kind"`
+	Person identity.ObjectID `json:"person,omitzero"`
+	Login  string            `json:"login,omitempty"`
+	Group  string            `json:"group,omitempty"`
+	Why    string            `json:"why"`
+	Guard  string            `json:"guard"`
+}
+
+// ErrOtherTenant and ErrOtherStore mean that the state was made for something
+// else.
+var (
+	ErrOtherTenant = errors.New("the vault's state belongs to another tenant")
+	ErrOtherStore  = errors.New("the vault's state belongs to another user store")
+	ErrNewer       = errors.New("the vault's state was written by a newer vaultsync")
+)
+
+// Snapshot is an open file.
+type Snapshot struct {
+	db   *bbolt.DB
+	path string
+}
+
+// Open opens the file at path or makes it, for vault and tenant.
+func Open(path, vault, tenant string) (*Snapshot, error) {
+	db, err := boltfile.Open(path, nil, func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{bucketMeta, bucketAccounts, bucketLogins, bucketGroups, bucketIntents, bucketSets} {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return fmt.Errorf("create bucket %s: %w", name, err)
+			}
+		}
+		return putMeta(tx, Meta{Schema: schema, Vault: vault, Tenant: tenant})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("vault %s: %w", vault, err)
+	}
+	s := &Snapshot{db: db, path: path}
+	if err := s.admit(vault, tenant); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// admit refuses a file that was made for something else.
+func (s *Snapshot) admit(vault, tenant string) error {
+	meta, err := s.Meta()
+	switch {
+	case err != nil:
+		return fmt.Errorf("vault %s: %s: %w", vault, s.path, err)
+	case meta.Schema > schema:
+		return fmt.Errorf("vault %s: %w: %s has schema %d, this program knows %d", vault, ErrNewer, s.path, meta.Schema, schema)
+	case meta.Tenant != tenant:
+		return fmt.Errorf("vault %s: %w: %s was made for tenant %s, the configuration names %s", vault, ErrOtherTenant, s.path, meta.Tenant, tenant)
+	case meta.Vault != vault:
+		return fmt.Errorf("vault %s: %w: %s was made for vault %s", vault, ErrOtherStore, s.path, meta.Vault)
+	}
+	return nil
+}
+
+// Close closes the file.
+func (s *Snapshot) Close() error {
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// Path is the file's.
+func (s *Snapshot) Path() string { return s.path }
+
+// Size is the file's size in bytes and the number of accounts in it.
+func (s *Snapshot) Size() (bytes int64, accounts int, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		bytes, accounts = tx.Size(), tx.Bucket(bucketAccounts).Stats().KeyN
+		return nil
+	})
+	return bytes, accounts, err
+}
+
+// Backup writes a consistent copy of the file to path.
+func (s *Snapshot) Backup(path string) error {
+	err := s.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) })
+	if err != nil {
+		return fmt.Errorf("back up %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// Meta reads the vault's own record.
+func (s *Snapshot) Meta() (meta Meta, err error) {
+	err = s.Read(func(tx *Tx) error {
+		meta, err = tx.Meta()
+		return err
+	})
+	return meta, err
+}
+
+// Read runs fn in a consistent read of the file.
+func (s *Snapshot) Read(fn func(*Tx) error) error {
+	return s.db.View(func(tx *bbolt.Tx) error { return fn(newTx(tx)) })
+}
+
+// Write runs fn in one transaction: all of it becomes durable, or nothing.
+func (s *Snapshot) Write(fn func(*Tx) error) error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		t := newTx(tx)
+		if err := fn(t); err != nil {
+			return err
+		}
+		return t.flush()
+	})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", s.path, err)
+	}
+	return nil
+}
+
+func putMeta(tx *bbolt.Tx, meta Meta) error {
+	b, err := json.Marshal(meta)
+	if err != nil {
+		return fmt.Errorf("write meta: %w", err)
+	}
+	return tx.Bucket(bucketMeta).Put(keyMeta, seal(b)) //nolint:wrapcheck // Write names the file
+}

@@ -1,0 +1,260 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+
+	"github.com/RoaringBitmap/roaring/v2"
+	"go.etcd.io/bbolt"
+
+	"github.com/vaultsync/vaultsync/pkg/identity"
+)
+
+// Tx is one consistent read, or one write, of a snapshot. It ends with the
+// function it was given to.
+type Tx struct {
+	tx   *bbolt.Tx
+	sets map[State]*roaring.Bitmap
+	// changed are the sets that flush writes.
+	changed map[State]bool
+}
+
+func newTx(tx *bbolt.Tx) *Tx {
+	return &Tx{tx: tx, sets: map[State]*roaring.Bitmap{}, changed: map[State]bool{}}
+}
+
+// Meta reads the vault's own record.
+func (t *Tx) Meta() (Meta, error) {
+	var meta Meta
+	body, err := unseal(t.tx.Bucket(bucketMeta).Get(keyMeta))
+	if err != nil {
+		return Meta{}, err
+	}
+	if err := json.Unmarshal(body, &meta); err != nil {
+		return Meta{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return meta, nil
+}
+
+// PutMeta writes it.
+func (t *Tx) PutMeta(meta Meta) error { return putMeta(t.tx, meta) }
+
+// Account reads one person's record.
+func (t *Tx) Account(id identity.ObjectID) (Account, bool, error) {
+	b := t.tx.Bucket(bucketAccounts).Get(id[:])
+	if b == nil {
+		return Account{}, false, nil
+	}
+	a, err := decodeAccount(id, b)
+	return a, err == nil, err
+}
+
+// Accounts yields all records in the order of the object ids.
+func (t *Tx) Accounts() iter.Seq2[Account, error] {
+	return func(yield func(Account, error) bool) {
+		c := t.tx.Bucket(bucketAccounts).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if !yield(decodeAccount(identity.ObjectID(k), v)) {
+				return
+			}
+		}
+	}
+}
+
+// PutAccount writes one person's record and keeps the sets and the index of
+// login names in step with it.
+func (t *Tx) PutAccount(a Account) error {
+	before, had, err := t.Account(a.Person)
+	if err != nil {
+		return err
+	}
+	if had {
+		if err := t.forget(before); err != nil {
+			return err
+		}
+	}
+	set, err := t.set(a.State)
+	if err != nil {
+		return err
+	}
+	set.Add(a.Number)
+	t.changed[a.State] = true
+	if login := identity.Fold(a.Login()); a.UserID != "" && login != "" {
+		if err := t.tx.Bucket(bucketLogins).Put([]byte(login), a.Person[:]); err != nil {
+			return err //nolint:wrapcheck // Write names the file
+		}
+	}
+	return t.tx.Bucket(bucketAccounts).Put(a.Person[:], encodeAccount(a)) //nolint:wrapcheck // Write names the file
+}
+
+// DeleteAccount forgets one person.
+func (t *Tx) DeleteAccount(id identity.ObjectID) error {
+	before, had, err := t.Account(id)
+	if err != nil || !had {
+		return err
+	}
+	if err := t.forget(before); err != nil {
+		return err
+	}
+	return t.tx.Bucket(bucketAccounts).Delete(id[:]) //nolint:wrapcheck // Write names the file
+}
+
+func (t *Tx) forget(a Account) error {
+	set, err := t.set(a.State)
+	if err != nil {
+		return err
+	}
+	set.Remove(a.Number)
+	t.changed[a.State] = true
+	login := []byte(identity.Fold(a.Login()))
+	// Another person may have taken the name since; the index is theirs then.
+	if owner := t.tx.Bucket(bucketLogins).Get(login); owner != nil && identity.ObjectID(owner) == a.Person {
+		return t.tx.Bucket(bucketLogins).Delete(login) //nolint:wrapcheck // Write names the file
+	}
+	return nil
+}
+
+// LoginOwner says which person's account has a login name, compared as
+// identity.Fold does.
+func (t *Tx) LoginOwner(login string) (identity.ObjectID, bool) {
+	b := t.tx.Bucket(bucketLogins).Get([]byte(identity.Fold(login)))
+	if b == nil {
+		return identity.ObjectID{}, false
+	}
+	return identity.ObjectID(b), true
+}
+
+// People are the numbers of the people in any of the states; the set is the
+// caller's own.
+func (t *Tx) People(states ...State) (*roaring.Bitmap, error) {
+	all := roaring.New()
+	for _, s := range states {
+		set, err := t.set(s)
+		if err != nil {
+			return nil, err
+		}
+		all.Or(set)
+	}
+	return all, nil
+}
+
+func (t *Tx) set(s State) (*roaring.Bitmap, error) {
+	if set, ok := t.sets[s]; ok {
+		return set, nil
+	}
+	set, err := t.namedSet([]byte{byte(s)})
+	if err != nil {
+		return nil, err
+	}
+	t.sets[s] = set
+	return set, nil
+}
+
+func (t *Tx) namedSet(key []byte) (*roaring.Bitmap, error) {
+	b := t.tx.Bucket(bucketSets).Get(key)
+	if b == nil {
+		return roaring.New(), nil
+	}
+	body, err := unseal(b)
+	if err != nil {
+		return nil, err
+	}
+	return decodeSet(body)
+}
+
+func (t *Tx) putSet(key []byte, set *roaring.Bitmap) error {
+	b, err := set.ToBytes()
+	if err != nil {
+		return fmt.Errorf("write a set of people: %w", err)
+	}
+	return t.tx.Bucket(bucketSets).Put(key, seal(b)) //nolint:wrapcheck // Write names the file
+}
+
+func (t *Tx) flush() error {
+	for s := range t.changed {
+		if err := t.putSet([]byte{byte(s)}, t.sets[s]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var outOfScope = []byte("outOfScope")
+
+// OutOfScope are the numbers of the people whom the scope expression leaves
+// out; the set is the caller's own.
+func (t *Tx) OutOfScope() (*roaring.Bitmap, error) { return t.namedSet(outOfScope) }
+
+// PutOutOfScope writes that set.
+func (t *Tx) PutOutOfScope(set *roaring.Bitmap) error { return t.putSet(outOfScope, set) }
+
+// Group reads one group's record.
+func (t *Tx) Group(id identity.ObjectID) (Group, bool, error) {
+	b := t.tx.Bucket(bucketGroups).Get(id[:])
+	if b == nil {
+		return Group{}, false, nil
+	}
+	g, err := decodeGroup(id, b)
+	return g, err == nil, err
+}
+
+// Groups reads all groups in the order of their ids.
+func (t *Tx) Groups() ([]Group, error) {
+	var all []Group
+	c := t.tx.Bucket(bucketGroups).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		g, err := decodeGroup(identity.ObjectID(k), v)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, g)
+	}
+	return all, nil
+}
+
+// PutGroup writes one group's record.
+func (t *Tx) PutGroup(g Group) error {
+	b, err := encodeGroup(g)
+	if err != nil {
+		return err
+	}
+	return t.tx.Bucket(bucketGroups).Put(g.ID[:], b) //nolint:wrapcheck // Write names the file
+}
+
+// DeleteGroup forgets one group.
+func (t *Tx) DeleteGroup(id identity.ObjectID) error {
+	return t.tx.Bucket(bucketGroups).Delete(id[:]) //nolint:wrapcheck // Write names the file
+}
+
+// Intend notes that changes of these people are about to be made, so that a
+// crash between the store's answer and the snapshot is noticed: the next run
+// looks before it writes.
+func (t *Tx) Intend(people []identity.ObjectID) error {
+	for _, id := range people {
+		if err := t.tx.Bucket(bucketIntents).Put(id[:], []byte{1}); err != nil {
+			return err //nolint:wrapcheck // Write names the file
+		}
+	}
+	return nil
+}
+
+// Settle ends the intents of these people.
+func (t *Tx) Settle(people []identity.ObjectID) error {
+	for _, id := range people {
+		if err := t.tx.Bucket(bucketIntents).Delete(id[:]); err != nil {
+			return err //nolint:wrapcheck // Write names the file
+		}
+	}
+	return nil
+}
+
+// Intents are the people whose last change has an unknown outcome.
+func (t *Tx) Intents() []identity.ObjectID {
+	var all []identity.ObjectID
+	c := t.tx.Bucket(bucketIntents).Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		all = append(all, identity.ObjectID(k))
+	}
+	return all
+}
