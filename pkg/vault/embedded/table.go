@@ -1,0 +1,139 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"go.etcd.io/bbolt"
+)
+
+// schemaVersion is raised with every change that an older version could not
+// read.
+const schemaVersion = 1
+
+// The layout of the file. Numbers in keys are 8 bytes, big-endian, so that
+// they sort.
+//
+//	meta             schema, identity
+//	accounts         account id            → account
+//	accountLogins    folded login name     → account id
+//	accountExternals external id           → account id
+//	accountEmails    folded mail, 0, id    → nothing (mail is not unique)
+//	licenses         licence type          → number in use
+//	vaults/NAME      identity              → text
+//	vaults/NAME/users          user id     → user
+//	vaults/NAME/userAccounts   account id  → user id
+//	vaults/NAME/userExternals  external id → user id
+//	vaults/NAME/groups         group id    → group
+//	vaults/NAME/groupNames     folded name → group id
+//	vaults/NAME/groupExternals external id → group id
+//	vaults/NAME/members        group id, user id → nothing
+//
+// Ids are the sequences of accounts, users and groups, which never go back.
+var (
+	bucketMeta             = []byte("meta")
+	bucketAccounts         = []byte("accounts")
+	bucketAccountLogins    = []byte("accountLogins")
+	bucketAccountExternals = []byte("accountExternals")
+	bucketAccountEmails    = []byte("accountEmails")
+	bucketLicenses         = []byte("licenses")
+	bucketVaults           = []byte("vaults")
+
+	bucketUsers          = []byte("users")
+	bucketUserAccounts   = []byte("userAccounts")
+	bucketUserExternals  = []byte("userExternals")
+	bucketGroups         = []byte("groups")
+	bucketGroupNames     = []byte("groupNames")
+	bucketGroupExternals = []byte("groupExternals")
+	bucketMembers        = []byte("members")
+
+	rootBuckets  = [...][]byte{bucketMeta, bucketAccounts, bucketAccountLogins, bucketAccountExternals, bucketAccountEmails, bucketLicenses, bucketVaults}
+	vaultBuckets = [...][]byte{bucketUsers, bucketUserAccounts, bucketUserExternals, bucketGroups, bucketGroupNames, bucketGroupExternals, bucketMembers}
+
+	keySchema   = []byte("schema")
+	keyIdentity = []byte("identity")
+)
+
+// table is a bucket whose values carry a checksum over key and value, since
+// bbolt has none. The bucket is nil in a vault that was never written to.
+type table struct {
+	bucket *bbolt.Bucket
+	name   string
+}
+
+const sumSize = 4
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func sum(key, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+}
+
+// get reads a value, which is valid until the transaction ends.
+func (t table) get(key []byte) (value []byte, found bool, err error) {
+	if t.bucket == nil || len(key) == 0 {
+		return nil, false, nil
+	}
+	stored := t.bucket.Get(key)
+	if stored == nil {
+		return nil, false, nil
+	}
+	value, err = t.checked(key, stored)
+	return value, err == nil, err
+}
+
+func (t table) checked(key, stored []byte) ([]byte, error) {
+	if len(stored) < sumSize || binary.BigEndian.Uint32(stored) != sum(key, stored[sumSize:]) {
+		return nil, damaged(t.name, "the record of %q does not match its checksum", key)
+	}
+	return stored[sumSize:], nil
+}
+
+func (t table) put(key, value []byte) error {
+	stored := make([]byte, sumSize, sumSize+len(value))
+	binary.BigEndian.PutUint32(stored, sum(key, value))
+	if err := t.bucket.Put(key, append(stored, value...)); err != nil {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	return nil
+}
+
+func (t table) delete(key []byte) error {
+	if err := t.bucket.Delete(key); err != nil {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	return nil
+}
+
+// getID reads an index entry.
+func (t table) getID(key []byte) (id uint64, found bool, err error) {
+	value, found, err := t.get(key)
+	if err != nil || !found {
+		return 0, false, err
+	}
+	if len(value) != 8 {
+		return 0, false, damaged(t.name, "the entry %q is not an id", key)
+	}
+	return binary.BigEndian.Uint64(value), true, nil
+}
+
+// next is an id that was never given out.
+func (t table) next() (uint64, error) {
+	id, err := t.bucket.NextSequence()
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", t.name, err)
+	}
+	return id, nil
+}
+
+// key is the 8 bytes of each number.
+func key(numbers ...uint64) []byte {
+	b := make([]byte, 0, 16)
+	for _, n := range numbers {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+func number(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
