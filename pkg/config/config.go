@@ -59,10 +59,10 @@ type Directory struct {
 	Profiles   string // auto | stream | read
 	Patience   time.Duration
 	CAFile     string
-	Proxy      Secret // a URL that may carry a password
+	Proxy      Secret // a URL that may carry a password; "" is the environment's
 }
 
-// Endpoints override the cloud's; "" keeps it.
+// Endpoints override the cloud's; "" keeps it. They have no slash at the end.
 type Endpoints struct{ Graph, Authority string }
 
 // Credential names where the secret of a directory is, never the secret.
@@ -92,16 +92,49 @@ type Vault struct {
 	Guards Guards
 }
 
-// Store says which driver a vault has. The keys of each driver but its type
-// are decoded here too, so that all problems are reported together.
+// Store says which driver a vault has. The keys of each driver are decoded
+// here too, so that all problems are reported together.
 type Store struct {
 	Type string // embedded | scim
+	SCIM *SCIM  // nil unless Type is scim
+}
+
+// SCIM is a store that speaks SCIM 2.0. Exactly one of TokenFile, TokenEnv and
+// OAuth says how it is signed in to.
+type SCIM struct {
+	URL       string // https, or http on this machine; no slash at the end
+	TokenFile string
+	TokenEnv  string
+	OAuth     *OAuth
+	CAFile    string
+	Proxy     Secret // a URL that may carry a password; "" is the environment's
+	Bulk      string // auto | on | off
+	Patch     string // auto | on | off
+	Parallel  int    // requests at the same time
+	// PageSize is how many resources are asked for at once, MemberChunk how
+	// many members go into one PATCH.
+	PageSize    int
+	MemberChunk int
+	// LicenseAttribute is the attribute that takes the licence type; "" sends
+	// none.
+	LicenseAttribute string
+	Timeout          time.Duration // of one request
+}
+
+// OAuth is a client-credentials grant. Exactly one of SecretFile and SecretEnv
+// is set.
+type OAuth struct {
+	TokenURL   string
+	ClientID   string
+	SecretFile string
+	SecretEnv  string
+	Scope      string
 }
 
 // Schedule says when a vault is synchronized.
 type Schedule struct {
 	First          FirstImport
-	Every          time.Duration // 0 when Cron is set
+	Every          time.Duration // 0 when Cron is set, else at least 1m
 	Cron           string
 	TimeZone       *time.Location
 	ReconcileEvery time.Duration
@@ -110,7 +143,8 @@ type Schedule struct {
 // FirstImport is startTimeOfFirstImport: exactly one of its fields is set.
 type FirstImport struct {
 	Auto bool
-	// After is a wait from start-up; used when Auto and Clock are not set.
+	// After is a wait from start-up, 0 included; used when Auto and Clock are
+	// not set.
 	After time.Duration
 	// Clock is a time of day, "15:04", in the schedule's time zone.
 	Clock string
