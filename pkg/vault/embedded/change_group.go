@@ -67,11 +67,11 @@ func (w *writer) addMembers(id string, userIDs []string) error {
 	}
 	numbers := make([]uint64, 0, len(userIDs))
 	for _, userID := range userIDs {
-		u, err := w.mustUser(userID)
-		if err != nil {
-			return fmt.Errorf("add user %q to group %s (%s): %w", userID, id, g.name, err)
+		number, ok := parseID(userID)
+		if !ok || !w.people.users.has(key(number)) {
+			return fmt.Errorf("add user %q to group %s (%s): %w", userID, id, g.name, vault.ErrNotFound)
 		}
-		numbers = append(numbers, u.id)
+		numbers = append(numbers, number)
 	}
 	return w.join(g, numbers)
 }

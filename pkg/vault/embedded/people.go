@@ -138,7 +138,7 @@ func (w *writer) dropUser(u user) error {
 		return err
 	}
 	for _, g := range groups {
-		if k := key(g, u.id); w.people.members.bucket.Get(k) != nil {
+		if k := key(g, u.id); w.people.members.has(k) {
 			w.write(w.people.members.delete(k))
 		}
 	}
@@ -176,8 +176,10 @@ func (w *writer) groupIDs() ([]uint64, error) {
 
 // join puts users into a group, in key order, and skips those in it.
 func (w *writer) join(g group, ids []uint64) error {
+	first, _ := w.people.members.bucket.Cursor().Seek(key(g.id))
+	empty := !bytes.HasPrefix(first, key(g.id)) // a first import need not look for each
 	for _, id := range sorted(ids) {
-		if k := key(g.id, id); w.people.members.bucket.Get(k) == nil {
+		if k := key(g.id, id); empty || !w.people.members.has(k) {
 			w.write(w.people.members.put(k, nil))
 		}
 	}
@@ -187,7 +189,7 @@ func (w *writer) join(g group, ids []uint64) error {
 // leave takes users out of a group and skips those not in it.
 func (w *writer) leave(g group, ids []uint64) error {
 	for _, id := range sorted(ids) {
-		if k := key(g.id, id); w.people.members.bucket.Get(k) != nil {
+		if k := key(g.id, id); w.people.members.has(k) {
 			w.write(w.people.members.delete(k))
 		}
 	}

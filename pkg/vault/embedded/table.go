@@ -83,6 +83,9 @@ func (t table) get(key []byte) (value []byte, found bool, err error) {
 	return value, err == nil, err
 }
 
+// has answers whether there is a record, without reading it.
+func (t table) has(key []byte) bool { return t.bucket.Get(key) != nil }
+
 func (t table) checked(key, stored []byte) ([]byte, error) {
 	if len(stored) < sumSize || binary.BigEndian.Uint32(stored) != sum(key, stored[sumSize:]) {
 		return nil, damaged(t.name, "the record of %q does not match its checksum", key)

@@ -120,7 +120,7 @@ func (v *verifier) verifyVault(ctx context.Context) error {
 		if len(k) != 16 {
 			return damaged(v.people.members.name, "the key %x is no membership", k)
 		}
-		if v.people.groups.bucket.Get(k[:8]) == nil || v.people.users.bucket.Get(k[8:]) == nil {
+		if !v.people.groups.has(k[:8]) || !v.people.users.has(k[8:]) {
 			return damaged(v.people.members.name, "group %d or user %d is missing", number(k[:8]), number(k[8:]))
 		}
 		return nil
