@@ -20,6 +20,9 @@ func (r *Runner) launch(ctx context.Context, flights *sync.WaitGroup, f *flight,
 	}
 	e.flight = f
 	r.waiting.settle(e)
+	if !prepare {
+		r.enqueue(f)
+	}
 	ctx, f.cancel = context.WithCancelCause(ctx)
 	job := e.job // a reload may change the entry's while this one flies
 	flights.Go(func() {
@@ -34,8 +37,10 @@ func (r *Runner) fly(ctx context.Context, job Job, f *flight) error {
 		if err := r.safely(job.Name, func() error { return job.Prepare(ctx, f.kind) }); err != nil {
 			return err
 		}
+		r.mu.Lock()
+		r.enqueue(f)
+		r.mu.Unlock()
 	}
-	r.enqueue(f)
 	select {
 	case <-f.turn:
 	case <-ctx.Done():
@@ -65,10 +70,9 @@ func (r *Runner) safely(vault string, do func() error) (err error) {
 	return do()
 }
 
-// enqueue lines f up for a place: what somebody waits for before the rest.
+// enqueue lines f up for a place: what somebody waits for before the rest. The
+// lock is held.
 func (r *Runner) enqueue(f *flight) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	f.phase = Queued
 	at := len(r.queue)
 	if f.kind.ByHand {

@@ -63,6 +63,9 @@ func NewRunner(o Options, jobs []Job) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schedule: %w", err)
 	}
+	if past == nil {
+		past = map[string]Past{}
+	}
 	r := &Runner{
 		logger: o.Logger, times: o.Times, clock: o.Now, wake: make(chan struct{}, 1),
 		entries: map[string]*entry{}, gone: past, unsaved: map[string]bool{},

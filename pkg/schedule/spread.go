@@ -39,8 +39,10 @@ func inHashOrder(names []string) []string {
 	return slices.Compact(sorted)
 }
 
-// part is the given part of d.
-func part(d time.Duration, of float64) time.Duration { return time.Duration(float64(d) * of) }
+// part is the given part of d, to the millisecond.
+func part(d time.Duration, of float64) time.Duration {
+	return time.Duration(float64(d) * of).Round(time.Millisecond)
+}
 
 // overdueWindow is the time over which n overdue runs are spread: 10 s for each
 // of them, but never longer than the vault's own interval.
