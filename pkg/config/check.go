@@ -97,6 +97,9 @@ func (g Group) vaultName() string {
 // checkLicenses reports a licence type that is given out but has no place in
 // the order, so that it could not be compared with another.
 func (f vaultFile) checkLicenses() {
+	if !f.sound("accounts.licenseOrder") {
+		return
+	}
 	report := func(key string, license identity.License) {
 		if license == "" || license == identity.NoLicense || slices.Contains(f.Accounts.LicenseOrder, license) {
 			return
@@ -164,10 +167,12 @@ func (f vaultFile) checkAgainst(earlier []vaultFile) {
 	}
 }
 
-// sound reports whether nothing was found wrong with a key, so that its value
-// is what the file says.
+// sound reports whether nothing was found wrong with a key or what is in it,
+// so that its value is what the file says.
 func (f vaultFile) sound(key string) bool {
-	return !slices.ContainsFunc(f.doc.to.list, func(p Problem) bool { return p.File == f.doc.file && p.Key == key })
+	return !slices.ContainsFunc(f.doc.to.list, func(p Problem) bool {
+		return p.File == f.doc.file && strings.HasPrefix(p.Key, key)
+	})
 }
 
 func find(list []vaultFile, match func(vaultFile) bool) (vaultFile, bool) {

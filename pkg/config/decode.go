@@ -181,8 +181,10 @@ func describe(n *yaml.Node) string {
 	case yaml.ScalarNode, yaml.DocumentNode, yaml.AliasNode:
 	}
 	switch n.Tag {
-	case "!!int", "!!float":
+	case "!!int":
 		return "a number"
+	case "!!float":
+		return "a fraction"
 	case "!!bool":
 		return "true or false"
 	case "!!timestamp":

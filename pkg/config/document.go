@@ -45,7 +45,7 @@ func parse(file, dir string, content []byte, to *findings) (*document, bool) {
 		doc.fault(1, 1, "the file is empty", "write the settings into it, or remove the file")
 		return doc, false
 	case err != nil:
-		doc.syntax(err)
+		doc.syntax(err, content)
 		return doc, false
 	}
 	switch err := decoder.Decode(&second); {
@@ -53,7 +53,7 @@ func parse(file, dir string, content []byte, to *findings) (*document, bool) {
 		doc.fault(second.Line, second.Column, "a second document begins here", "keep one document a file: remove the line ---")
 		return doc, false
 	case !errors.Is(err, io.EOF):
-		doc.syntax(err)
+		doc.syntax(err, content)
 		return doc, false
 	}
 	if len(first.Content) != 1 || isNull(first.Content[0]) {
@@ -95,7 +95,7 @@ func (d *document) plainText(content []byte) ([]byte, bool) {
 		case r == utf8.RuneError && size == 1:
 			d.fault(line, column, "the file is not UTF-8 from here on", "save it as UTF-8")
 			return nil, false
-		case r == '\t' && indent && !blankLine(rest):
+		case r == '\t' && indent:
 			d.fault(line, column, "a tab stands in the indentation", "indent with blanks")
 			return nil, false
 		case (r < ' ' && r != '\t' && r != '\n' && r != '\r') || r == 0x7F || r == '\uFEFF':
@@ -114,15 +114,17 @@ func (d *document) plainText(content []byte) ([]byte, bool) {
 	return content, true
 }
 
-// blankLine reports whether nothing but white space follows on the line.
-func blankLine(rest []byte) bool {
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	return len(bytes.TrimSpace(line)) == 0
-}
-
-// syntax reports an error of the YAML parser, which names at most a line.
-func (d *document) syntax(err error) {
+// syntax reports an error of the YAML parser, which names at most a line, and
+// none for an alias without an anchor.
+func (d *document) syntax(err error, content []byte) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if match := regexp.MustCompile(`^unknown anchor '(.+)' referenced$`).FindStringSubmatch(text); match != nil {
+		before, _, _ := strings.Cut(string(content), "*"+match[1])
+		line := 1 + strings.Count(before, "\n")
+		column := 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])
+		d.fault(line, column, "the alias *"+match[1]+" has no anchor", "write the value out, or in quotes when it begins with *")
+		return
+	}
 	line := 1
 	if match := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); match != nil {
 		text = strings.TrimPrefix(text, match[0])
@@ -130,7 +132,7 @@ func (d *document) syntax(err error) {
 			line = n
 		}
 	}
-	d.fault(line, 1, "this is not YAML: "+text, "check indentation, colons and quotes here and in the lines above")
+	d.fault(line, 1, "this is not YAML: "+text, "check indentation, colons, quotes and brackets near this line")
 }
 
 // at is where a key stands; for one that was left out, where the nearest key

@@ -78,7 +78,7 @@ func (l *loader) load(path string, overrides Overrides) *Config {
 // the server file could not be read the folder is a guess and its absence no
 // news.
 func (l *loader) readVaults(dir string, named place, known bool) {
-	entries, err := os.ReadDir(dir)
+	entries, err := readFolder(dir)
 	if err != nil {
 		if known {
 			l.findings.add(named, "the folder "+dir+" cannot be read: "+reason(err), "make it and put one file a vault there, or name another folder")
@@ -106,11 +106,17 @@ func (l *loader) readVaults(dir string, named place, known bool) {
 func (l *loader) read(path string) ([]byte, bool) {
 	content, err := readRegular(path)
 	if err != nil {
-		fix := "check that the file is there and may be read by this account"
-		l.findings.add(place{file: path}, "cannot be read: "+reason(err), fix)
+		l.findings.add(place{file: path}, "cannot be read: "+reason(err), "name another file, or mend this one's place and permissions")
 		return nil, false
 	}
 	return content, true
+}
+
+func readFolder(dir string) ([]os.DirEntry, error) {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, errors.New("it is not a folder")
+	}
+	return os.ReadDir(dir)
 }
 
 // readRegular reads a file, following links, but nothing that could block.
@@ -130,8 +136,15 @@ func readRegular(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 }
 
-// reason is why the operating system refused, without the path again.
+// reason is why the operating system refused, without the path again and in
+// the same words on every platform.
 func reason(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "it does not exist"
+	case errors.Is(err, fs.ErrPermission):
+		return "this account may not read it"
+	}
 	if inner, ok := errors.AsType[*fs.PathError](err); ok {
 		return inner.Err.Error()
 	}

@@ -164,10 +164,22 @@ func span(low time.Duration) format[time.Duration] {
 		case d < 0:
 			return 0, &fault{quote(s) + " is negative", "write a duration of 0s or more"}
 		case d < low:
-			return 0, &fault{quote(s) + " is too short", "write at least " + low.String()}
+			return 0, &fault{quote(s) + " is too short", "write at least " + short(low)}
 		}
 		return d, nil
 	}}
+}
+
+// short is d without the zeros at its end: 1m, not 1m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // oneOf is one of these words.

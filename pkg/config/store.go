@@ -1,10 +1,18 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // readStore reads the store of a vault; the keys beside type are the driver's.
 func readStore(s *Store) reader {
 	return func(v value) {
+		if v.node.Kind != yaml.MappingNode {
+			v.fault("wants keys and values, not "+describe(v.node), "write {type: embedded}")
+			return
+		}
 		kind := need("type", "write embedded or scim", into(&s.Type, oneOf("embedded", "scim")))
 		switch v.peek("type") {
 		case "embedded":

@@ -16,7 +16,7 @@ func suggest(word string, known []string) string {
 	case best != "":
 		return "did you mean " + best + "?"
 	case len(known) == 1:
-		return "write " + known[0]
+		return "only " + known[0] + " is taken here"
 	default:
 		return "write one of: " + strings.Join(known, ", ")
 	}
