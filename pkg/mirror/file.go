@@ -76,7 +76,7 @@ func openOnce(path string, readOnly bool, maxSize int) (db *bolt.DB, file *os.Fi
 			return f, err
 		},
 	}
-	if !readOnly && runtime.GOOS != "windows" && bits.UintSize == 64 {
+	if !readOnly && maxSize == 0 && runtime.GOOS != "windows" && bits.UintSize == 64 {
 		// Address space alone: a file that outgrows its mapping would wait
 		// for every reader before it could be mapped anew. On Windows the
 		// file itself would become this large.

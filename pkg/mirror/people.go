@@ -161,7 +161,10 @@ func (p *people) change(c *directory.PersonChange, whole bool) error {
 	}
 	inScope := p.scope.Contains(n)
 	if c.Removal != directory.Present {
-		if inScope {
+		// Also of one who has just left the last closure: his memberships
+		// may have been taken away because of this, and may come back
+		// without a word when he is restored.
+		if inScope || p.profiled.Contains(n) {
 			p.gone.Add(n)
 		}
 		return nil

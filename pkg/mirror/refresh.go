@@ -211,7 +211,7 @@ func (r *round) asks() *roaring.Bitmap {
 		if j.users && j.link == "" {
 			// Who is absent from the stream of everybody counts as deleted
 			// only when the directory says so of that very person.
-			want.Or(roaring.AndNot(roaring.AndNot(p.scope, p.seen), p.gone))
+			want.Or(roaring.AndNot(roaring.AndNot(roaring.Or(p.scope, p.profiled), p.seen), p.gone))
 		}
 	}
 	want.AndNot(p.asked)
