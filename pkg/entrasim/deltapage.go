@@ -109,7 +109,7 @@ func (p *page) collect(t *Tenant, cur cursor) (offset uint32, more bool) {
 	if cur.initial && cur.kind == User && len(cur.filter) == 0 {
 		return p.collectAll(t, cur)
 	}
-	items := t.plan(cur, p.hidden)
+	items := t.plan(cur)
 	offset = cur.offset
 	for ; int(offset) < len(items); offset++ {
 		it := items[offset]
@@ -142,44 +142,71 @@ func (p *page) full(rules Rules, members int) bool {
 		len(p.entries) > 0 && p.members+members > rules.MembersPerPage
 }
 
-// add writes one entry.
+// add writes one entry, or nothing when the item has nothing to show.
 func (p *page) add(t *Tenant, it item) {
 	o := &t.objects[it.obj]
-	b := make([]byte, 0, 256+len(it.edges)*90)
-	b = append(b, '{')
 	switch {
-	case o.state != live:
-		if p.initial {
-			return // deleted since the round began: the next one says so
-		}
-		b = appendID(b, o.id)
-		b = append(appendKey(b, "@removed"), `{"reason":"`+removalReason(o)+`"}`...)
-		p.entries = append(p.entries, append(b, '}'))
-		return
 	case o.flags&flagLagging != 0:
 		return // reported when it becomes visible
+	case o.state != live:
+		// In a first round it is left out: deleted before, it does not appear;
+		// deleted since, the next round says so.
+		if !p.initial && it.part == 0 {
+			b := appendID([]byte{'{'}, o.id)
+			b = append(appendKey(b, "@removed"), `{"reason":"`+removalReason(o)+`"}}`...)
+			p.entries = append(p.entries, b)
+		}
+		return
+	}
+	edges := p.shown(t, o, it.edges)
+	if len(edges) == 0 && (it.part > 0 || it.mask&(p.sel.mask|lifeBit) == 0) {
+		return
 	}
 	mask := p.sel.mask
 	if p.minimal {
 		mask &= it.mask // [DOC] unchanged properties are omitted
 	}
-	if p.sparse != nil && len(it.edges) > 0 {
+	if p.sparse != nil && len(edges) > 0 {
 		mask = 0
 	}
+	b := append(make([]byte, 0, 256+len(edges)*90), '{')
 	b = t.appendProperties(b, o, mask, omitUnset)
 	b = appendID(b, o.id)
-	if len(it.edges) > 0 { // [DOC] no key, not [], when there is nothing to say
+	if len(edges) > 0 { // [DOC] no key, not [], when there is nothing to say
 		b = append(appendKey(b, "members@delta"), '[')
-		for i, e := range it.edges {
+		for i, e := range edges {
 			if i > 0 {
 				b = append(b, ',')
 			}
 			b = p.appendMember(b, &t.objects[e.member], e.removed)
 		}
 		b = append(b, ']')
-		p.members += len(it.edges)
+		p.members += len(edges)
 	}
 	p.entries = append(p.entries, append(b, '}'))
+}
+
+// shown is what the caller gets to see of a member list: nothing of a hidden
+// membership without the permission, and without an error [INFER graph.md 1.8];
+// soft-deleted users as the rules say.
+func (p *page) shown(t *Tenant, group *object, edges []edgeChange) []edgeChange {
+	if group.flags&flagHidden != 0 && !p.hidden {
+		return nil
+	}
+	if t.rules.SoftDeleted == MembersListed {
+		return edges
+	}
+	shown := make([]edgeChange, 0, len(edges))
+	for _, e := range edges {
+		if !e.removed && t.objects[e.member].state == softDeleted {
+			if t.rules.SoftDeleted == MembersOmitted {
+				continue
+			}
+			e.removed = true
+		}
+		shown = append(shown, e)
+	}
+	return shown
 }
 
 // removalReason is changed for what can be restored, deleted for what is gone

@@ -50,8 +50,8 @@ func (t *Tenant) encode(c cursor) string {
 		}
 	}
 	b := []byte{1, byte(c.kind), flags}
-	b = binary.BigEndian.AppendUint64(b, t.incarnation)
-	for _, n := range []uint32{t.epoch, c.from, c.to, c.objects, c.offset} {
+	b = binary.BigEndian.AppendUint64(b, c.incarnation)
+	for _, n := range []uint32{c.epoch, c.from, c.to, c.objects, c.offset} {
 		b = binary.BigEndian.AppendUint32(b, n)
 	}
 	b = binary.BigEndian.AppendUint64(b, c.sel.mask)

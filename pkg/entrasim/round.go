@@ -6,7 +6,8 @@ import "sync"
 // appears several times.
 type item struct {
 	obj   uint32
-	mask  uint64 // delta: the properties that changed
+	mask  uint64 // the properties that changed, allBits in a first round
+	part  int    // which appearance of the object it is
 	edges []edgeChange
 }
 
@@ -19,12 +20,6 @@ type roundCache struct {
 }
 
 const maxPlans = 64
-
-func (c *roundCache) clear() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.plans, c.order = nil, nil
-}
 
 func (c *roundCache) get(key string, plan func() []item) []item {
 	c.mu.Lock()
@@ -50,36 +45,33 @@ func (c *roundCache) get(key string, plan func() []item) []item {
 	return items
 }
 
-// plan lists what the round of a cursor says, in order. hidden is set when the
-// caller may read hidden memberships. The caller holds the tenant's read lock.
-func (t *Tenant) plan(c cursor, hidden bool) []item {
-	key := c.roundKey()
-	if hidden {
-		key += "h"
-	}
-	return t.rounds.get(key, func() []item {
+// plan lists what the round of a cursor says, in order. It depends on the
+// cursor and on the log before it alone, never on what happened since or on who
+// asks: a plan that is made again must be the same, or an offset into it would
+// skip somebody. What may not be shown is left out when the page is written.
+// The caller holds the tenant's read lock.
+func (t *Tenant) plan(c cursor) []item {
+	return t.rounds.get(c.roundKey(), func() []item {
 		if c.initial {
-			return t.planInitial(c, hidden)
+			return t.planInitial(c)
 		}
-		return t.planDelta(c, hidden)
+		return t.planDelta(c)
 	})
 }
 
-// planInitial is the current state: what was created and deleted before does
-// not appear [DOC].
-func (t *Tenant) planInitial(c cursor, hidden bool) []item {
-	var items []item
-	var parts [][]item
+// planInitial is the state at the beginning of the round: what was created and
+// deleted before does not appear [DOC].
+func (t *Tenant) planInitial(c cursor) []item {
+	var groups [][]item
 	each := func(n uint32) {
-		o := &t.objects[n]
-		if o.kind != c.kind || !o.visible() {
+		if n >= c.objects || t.objects[n].kind != c.kind {
 			return
 		}
-		if c.kind == Group && c.sel.members && (hidden || o.flags&flagHidden == 0) {
-			parts = append(parts, t.split(item{obj: n, mask: allBits, edges: t.listed(n, int(c.to))}))
-			return
+		it := item{obj: n, mask: allBits}
+		if c.sel.members {
+			it.edges = t.listed(n, int(c.to))
 		}
-		items = append(items, item{obj: n, mask: allBits})
+		groups = append(groups, t.split(it))
 	}
 	if len(c.filter) > 0 {
 		for _, id := range c.filter {
@@ -88,23 +80,19 @@ func (t *Tenant) planInitial(c cursor, hidden bool) []item {
 			}
 		}
 	} else {
-		for n := range min(c.objects, uint32(len(t.objects))) {
+		for n := range c.objects {
 			each(n)
 		}
 	}
-	return append(items, t.arrange(parts)...)
+	return t.arrange(groups)
 }
 
-// listed is the member list of a group as an initial round shows it.
+// listed is the member list of a group at a position.
 func (t *Tenant) listed(group uint32, position int) []edgeChange {
 	members := t.membersAt(group, position)
 	edges := make([]edgeChange, 0, len(members))
 	for _, m := range members {
-		gone := t.objects[m].state == softDeleted
-		if gone && t.rules.SoftDeleted == MembersOmitted {
-			continue
-		}
-		edges = append(edges, edgeChange{member: m, removed: gone && t.rules.SoftDeleted == MembersRemoved})
+		edges = append(edges, edgeChange{member: m})
 	}
 	if t.rules.RemovedInInitial {
 		edges = append(edges, t.former(group, position)...)
@@ -135,45 +123,40 @@ func (t *Tenant) former(group uint32, position int) []edgeChange {
 	return edges
 }
 
-// planDelta is what changed in the span of the cursor and is being followed.
-func (t *Tenant) planDelta(c cursor, hidden bool) []item {
-	var wanted func(n uint32) bool
+// planDelta is what changed in the span of the cursor and is being followed. A
+// change of something that is not followed does not surface the object [DOC].
+func (t *Tenant) planDelta(c cursor) []item {
+	wanted := func(n uint32) bool { return t.objects[n].kind == c.kind }
 	if len(c.filter) > 0 {
 		set := make(map[uint32]bool, len(c.filter))
 		for _, id := range c.filter {
-			if n, ok := t.byID[id]; ok {
+			if n, ok := t.byID[id]; ok && t.objects[n].kind == c.kind {
 				set[n] = true
 			}
 		}
-		wanted = func(n uint32) bool { return set[n] && t.objects[n].kind == c.kind }
-	} else {
-		wanted = func(n uint32) bool { return t.objects[n].kind == c.kind }
+		wanted = func(n uint32) bool { return set[n] }
 	}
-	var items []item
-	var parts [][]item
-	for _, change := range t.between(int(c.from), int(c.to), wanted) {
-		o := &t.objects[change.obj]
-		it := item{obj: change.obj, mask: change.mask}
-		if c.sel.members && o.state == live && (hidden || o.flags&flagHidden == 0) {
-			it.edges = change.edges
-			for i, e := range it.edges {
-				if !e.removed && t.objects[e.member].state == softDeleted && t.rules.SoftDeleted == MembersRemoved {
-					it.edges[i].removed = true
-				}
+	changes := t.between(int(c.from), int(c.to), wanted)
+	if c.kind == User {
+		items := make([]item, 0, len(changes))
+		for _, change := range changes {
+			if change.mask&(c.sel.mask|lifeBit) != 0 {
+				items = append(items, item{obj: change.obj, mask: change.mask})
 			}
 		}
-		// A change of something that is not followed does not surface the
-		// object [DOC].
-		if it.mask&(c.sel.mask|lifeBit) == 0 && len(it.edges) == 0 {
-			continue
+		return items
+	}
+	var groups [][]item
+	for _, change := range changes {
+		it := item{obj: change.obj, mask: change.mask}
+		if c.sel.members {
+			it.edges = change.edges
 		}
-		if len(it.edges) > 0 {
-			parts = append(parts, t.split(it))
-		} else {
-			items = append(items, it)
+		if it.mask&(c.sel.mask|lifeBit) != 0 || len(it.edges) > 0 {
+			groups = append(groups, t.split(it))
 		}
 	}
-	return append(items, t.arrange(parts)...)
+	return t.arrange(groups)
 }
 
 // split cuts a long member list into several appearances of the group [DOC].
@@ -182,10 +165,10 @@ func (t *Tenant) split(it item) []item {
 	size := min(t.rules.MembersPerItem, t.rules.MembersPerPage)
 	parts := make([]item, 0, len(edges)/size+1)
 	for len(edges) > size {
-		parts = append(parts, item{obj: it.obj, mask: it.mask, edges: edges[:size]})
+		parts = append(parts, item{obj: it.obj, mask: it.mask, part: len(parts), edges: edges[:size]})
 		edges = edges[size:]
 	}
-	return append(parts, item{obj: it.obj, mask: it.mask, edges: edges})
+	return append(parts, item{obj: it.obj, mask: it.mask, part: len(parts), edges: edges})
 }
 
 // arrange puts the appearances in order: group by group, or interleaved.

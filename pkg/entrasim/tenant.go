@@ -126,7 +126,6 @@ func (t *Tenant) SetRules(change func(*Rules)) {
 	t.rules.ObjectsPerPage = max(t.rules.ObjectsPerPage, 1)
 	t.rules.MembersPerPage = max(t.rules.MembersPerPage, 1)
 	t.rules.MembersPerItem = max(t.rules.MembersPerItem, 1)
-	t.rounds.clear()
 }
 
 // ResetTokens revokes every delta token handed out so far, as a service reset
