@@ -99,6 +99,7 @@ func (w *writer) createUser(c vault.User) (uint64, error) {
 			return 0, fmt.Errorf("create login account %q: %w", c.LoginName, err)
 		}
 	}
+	next.enabledUsers++
 	u := user{account: next.id, enabled: true, managed: c.Managed, external: c.ExternalID}
 	if u.id, err = w.people.users.next(); err != nil {
 		w.write(err)
@@ -175,7 +176,9 @@ func (w *writer) updateUser(id string, p vault.Patch) error {
 }
 
 func patched(u user, a account, p vault.Patch) (user, account) {
+	before := u.enabledCount()
 	set(&u.enabled, p.Enabled)
+	a.enabledUsers += u.enabledCount() - before
 	set(&u.managed, p.Managed)
 	set(&a.login, p.LoginName)
 	set(&a.fullName, p.FullName)

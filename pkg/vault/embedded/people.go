@@ -137,6 +137,15 @@ func (w *writer) dropUser(u user) error {
 	if err != nil {
 		return err
 	}
+	a, err := w.accounts.get(u.account)
+	if err != nil {
+		return err
+	}
+	left := a
+	left.enabledUsers -= u.enabledCount()
+	if err := w.putAccount(a, left); err != nil {
+		return err
+	}
 	for _, g := range groups {
 		if k := key(g, u.id); w.people.members.has(k) {
 			w.write(w.people.members.delete(k))

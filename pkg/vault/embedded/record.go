@@ -20,6 +20,8 @@ type account struct {
 	external   string // the directory's object id that it was linked with last
 	managed    bool   // made by synchronization
 	attributes map[string]string
+	// enabledUsers counts the enabled users of all vaults behind the account.
+	enabledUsers int
 }
 
 // user is a user of one vault.
@@ -46,10 +48,21 @@ func (a account) asUser(u user) vault.User {
 		LoginName: a.login, FullName: a.fullName, Email: a.email, License: a.license, Attributes: a.attributes,
 		Enabled: true, ExternalID: a.external, Managed: a.managed,
 	}
+	own := 0
 	if u.id != 0 {
 		out.ID, out.Enabled, out.ExternalID, out.Managed = formatID(u.id), u.enabled, u.external, u.managed
+		own = u.enabledCount()
 	}
+	out.SharedElsewhere = a.enabledUsers > own
 	return out
+}
+
+// enabledCount is what the user adds to its account's enabledUsers.
+func (u user) enabledCount() int {
+	if u.enabled {
+		return 1
+	}
+	return 0
 }
 
 func formatID(id uint64) string { return strconv.FormatUint(id, 10) }
@@ -82,6 +95,7 @@ func (a account) encode() []byte {
 	for _, text := range [...]string{a.login, a.fullName, a.email, string(a.license), a.external} {
 		b = appendText(b, text)
 	}
+	b = binary.AppendUvarint(b, uint64(a.enabledUsers))
 	b = binary.AppendUvarint(b, uint64(len(a.attributes)))
 	for _, name := range slices.Sorted(maps.Keys(a.attributes)) {
 		b = appendText(appendText(b, name), a.attributes[name])
@@ -94,6 +108,7 @@ func decodeAccount(id uint64, b []byte) (account, error) {
 	a := account{id: id, managed: r.byte()&flagManaged != 0}
 	a.login, a.fullName, a.email = r.text(), r.text(), r.text()
 	a.license, a.external = identity.License(r.text()), r.text()
+	a.enabledUsers = int(r.uvarint())
 	n := r.uvarint()
 	for range n {
 		if r.bad {

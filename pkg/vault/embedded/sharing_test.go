@@ -121,6 +121,76 @@ func TestServer_an_unlinked_account_remembers_its_first_link(t *testing.T) {
 	}
 }
 
+func TestServer_an_account_is_shared_while_another_vault_has_it_enabled(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t), Options{})
+	sales, legal := s.Vault("sales"), s.Vault("legal")
+	shared := func(store vault.Store) bool {
+		t.Helper()
+		u := one(t, store, vault.Query{LoginName: "ann@contoso.com"})
+		for listed, err := range store.Users(t.Context()) {
+			if err != nil || listed.SharedElsewhere != u.SharedElsewhere {
+				t.Errorf("listed as %+v, found as %+v, %v", listed, u, err)
+			}
+		}
+		return u.SharedElsewhere
+	}
+	given := ann()
+	given.SharedElsewhere = true // what a caller says of it does not count
+	apply(t, sales, vault.Change{Op: vault.CreateUser, User: given})
+	steps := []struct {
+		does         string
+		do           func() error
+		sales, legal bool
+	}{
+		{"one vault", func() error { return nil }, false, true},
+		{"two vaults", func() error { _, err := legal.AddUser(t.Context(), ann()); return err }, true, true},
+		{"disabled here", func() error { return sales.DisableUser(t.Context(), "ann@contoso.com") }, true, false},
+		{"disabled here again", func() error { return sales.DisableUser(t.Context(), "ann@contoso.com") }, true, false},
+		{"disabled in both", func() error { return legal.DisableUser(t.Context(), "ann@contoso.com") }, false, false},
+		{"enabled there", func() error { return legal.EnableUser(t.Context(), "ann@contoso.com") }, true, false},
+		{"deleted there", func() error { return legal.DeleteUser(t.Context(), "ann@contoso.com") }, false, false},
+		{"enabled here", func() error { return sales.EnableUser(t.Context(), "ann@contoso.com") }, false, true},
+		{"deleted here", func() error { return sales.DeleteUser(t.Context(), "ann@contoso.com") }, false, false},
+	}
+	for _, step := range steps {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.does, err)
+		}
+		if inSales, inLegal := shared(sales), shared(legal); inSales != step.sales || inLegal != step.legal {
+			t.Errorf("%s: shared %v in sales, %v in legal; want %v, %v", step.does, inSales, inLegal, step.sales, step.legal)
+		}
+		verify(t, s)
+	}
+}
+
+func TestServer_unlinking_takes_no_other_link_away(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t), Options{})
+	apply(t, s.Vault("sales"), vault.Change{Op: vault.CreateUser, User: ann()})
+	relinked := ann()
+	relinked.ExternalID = newID
+	id := apply(t, s.Vault("legal"), vault.Change{Op: vault.CreateUser, User: relinked})[0].ID
+	apply(t, s.Vault("legal"), vault.Change{Op: vault.UpdateUser, UserID: id, Patch: vault.Patch{ExternalID: new("")}})
+	if u := one(t, s.Vault("hr"), vault.Query{ExternalID: annID}); u.LoginName != "ann@contoso.com" {
+		t.Errorf("got %+v", u)
+	}
+}
+
+func TestStore_keys_that_only_look_like_stored_ones_find_nobody(t *testing.T) {
+	t.Parallel()
+	s := open(t, file(t), Options{})
+	apply(t, s.Vault("sales"), createUser("ann@contoso.com"))
+	for _, q := range []vault.Query{
+		{ID: "01"}, {ID: "+1"}, {ID: "0"}, {ID: "18446744073709551617"},
+		{Email: "ann@contoso.com\x00"}, {Email: "ann@contoso.com\x00\x00\x00\x00\x00\x00\x00\x00\x01"}, {LoginName: "ann@contoso.com\x00"},
+	} {
+		if found, err := s.Vault("sales").Find(t.Context(), []vault.Query{q}); err != nil || len(found[0]) != 0 {
+			t.Errorf("find %+v: %v, %v", q, found, err)
+		}
+	}
+}
+
 func TestServer_identities_differ(t *testing.T) {
 	t.Parallel()
 	first, second := open(t, file(t), Options{}), open(t, file(t), Options{})

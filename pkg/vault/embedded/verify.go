@@ -15,14 +15,23 @@ import (
 // take the process with it: where that matters, run it in a child process.
 func (s *Server) Verify(ctx context.Context) error {
 	return s.view(ctx, func(tx *bbolt.Tx) error {
-		v := verifier{accounts: openAccounts(tx), licenses: map[identity.License]int{}}
+		v := verifier{accounts: openAccounts(tx), licenses: map[identity.License]int{}, enabled: map[uint64]int{}}
 		if err := v.verifyAccounts(ctx); err != nil {
 			return err
 		}
-		return tx.Bucket(bucketVaults).ForEachBucket(func(name []byte) error {
+		err := tx.Bucket(bucketVaults).ForEachBucket(func(name []byte) error {
 			v.people = openPeople(tx, string(name))
 			return v.verifyVault(ctx)
 		})
+		if err != nil {
+			return err
+		}
+		for id, n := range v.enabled {
+			if n != 0 {
+				return damaged(v.accounts.records.name, "login account %d counts %d enabled users too many", id, n)
+			}
+		}
+		return nil
 	})
 }
 
@@ -30,6 +39,7 @@ type verifier struct {
 	accounts accounts
 	people   people
 	licenses map[identity.License]int
+	enabled  map[uint64]int // by account, what it counts less what was seen
 }
 
 // each reads all records of a table.
@@ -76,6 +86,7 @@ func (v *verifier) verifyAccounts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		v.enabled[a.id] = a.enabledUsers
 		if a.license != identity.NoLicense {
 			v.licenses[a.license]++
 		}
@@ -141,6 +152,7 @@ func (v *verifier) verifyUsers(ctx context.Context) error {
 		if _, err := v.accounts.get(u.account); err != nil {
 			return err
 		}
+		v.enabled[u.account] -= u.enabledCount()
 		if id, found, err := v.people.userAccounts.getID(key(u.account)); err != nil || !found || id != u.id {
 			return errors.Join(err, damaged(v.people.userAccounts.name, "login account %d does not lead to user %d", u.account, u.id))
 		}

@@ -57,6 +57,14 @@ var userCases = []testCase{
 			t.Errorf("got %v", users)
 		}
 	}},
+	{"a user of this vault alone is not shared elsewhere, whatever the caller says", func(t *testing.T, s *suite) {
+		u := s.ann()
+		u.SharedElsewhere = true
+		id := s.create(t, u)
+		if s.one(t, vault.Query{ID: id}).SharedElsewhere || s.users(t)[id].SharedElsewhere {
+			t.Error("shared elsewhere")
+		}
+	}},
 	{"a user created twice is refused the second time", func(t *testing.T, s *suite) {
 		id := s.create(t, s.ann())
 		s.refused(t, vault.ErrExists, vault.Change{Op: vault.CreateUser, User: s.ann()})

@@ -132,12 +132,26 @@ func (m *Memory) SetIdentity(id string) {
 }
 
 // AddAccount puts a login account on the server that is not a user of the
-// vault. It is not counted as a write. ID and Enabled are ignored.
+// vault. It is not counted as a write. ID, Enabled and SharedElsewhere are
+// ignored.
 func (m *Memory) AddAccount(u vault.User) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, err := m.newAccount(u)
 	return err
+}
+
+// ShareAccount says whether the login account also serves an enabled user of
+// another vault, which Memory does not have. It is not counted as a write.
+func (m *Memory) ShareAccount(login string, shared bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.byLogin[identity.Fold(login)]
+	if a == nil {
+		return fmt.Errorf("login account %q: %w", login, vault.ErrNotFound)
+	}
+	a.user.SharedElsewhere = shared
+	return nil
 }
 
 // DeleteUser takes a user out of the vault as hands would; the login account

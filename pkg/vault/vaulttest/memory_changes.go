@@ -79,7 +79,7 @@ func (m *Memory) newAccount(u vault.User) (*memAccount, error) {
 		return nil, err
 	}
 	a := &memAccount{user: cloneUser(u)}
-	a.user.ID, a.user.Enabled = "", true
+	a.user.ID, a.user.Enabled, a.user.SharedElsewhere = "", true, false
 	maps.DeleteFunc(a.user.Attributes, func(_, value string) bool { return value == "" })
 	m.used[u.License]++
 	m.byLogin[identity.Fold(u.LoginName)] = a

@@ -82,6 +82,21 @@ func TestMemory_faults(t *testing.T) {
 		}
 	})
 
+	t.Run("an account is shared elsewhere when the test says so", func(t *testing.T) {
+		t.Parallel()
+		m := NewMemory()
+		m.Apply(t.Context(), []vault.Change{create("a")})
+		if err := m.ShareAccount("A", true); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := m.Find(t.Context(), []vault.Query{{LoginName: "a"}}); err != nil || !found[0][0].SharedElsewhere {
+			t.Errorf("found %v %v", found, err)
+		}
+		if err := m.ShareAccount("b", true); !errors.Is(err, vault.ErrNotFound) {
+			t.Errorf("got %v", err)
+		}
+	})
+
 	t.Run("a user deleted by hand leaves its login account and its groups", func(t *testing.T) {
 		t.Parallel()
 		m := NewMemory()
