@@ -32,8 +32,8 @@ func newWriter(tx *bbolt.Tx, s *Store) (*writer, error) {
 		accounts: openAccounts(tx), people: openPeople(tx, s.name),
 		counts: s.server.counts, used: map[identity.License]int{},
 	}
-	// Ids only grow, so that these pages are filled and not split again.
-	for _, t := range [...]table{w.accounts.records, w.people.users, w.people.userAccounts} {
+	// Ids mostly grow, so that these pages are filled and seldom split again.
+	for _, t := range [...]table{w.accounts.records, w.people.users, w.people.userAccounts, w.people.members} {
 		t.bucket.FillPercent = 0.95
 	}
 	return w, nil

@@ -27,6 +27,8 @@ const (
 	// import is not bound by the disk's flushes, few enough that other vaults
 	// get their turn and a stop takes effect.
 	portion = 5000
+	// membersPerChange memberships are as much work as one user.
+	membersPerChange = 10
 	// page is how many users are read at a time.
 	page = 512
 )
@@ -84,11 +86,22 @@ func makeVault(tx *bbolt.Tx, name string) error {
 // portion answer with the error and none of them was made.
 func (s *Store) Apply(ctx context.Context, changes []vault.Change) []vault.Result {
 	results := make([]vault.Result, len(changes))
-	for start := 0; start < len(changes); start += portion {
-		end := min(start+portion, len(changes))
+	for start := 0; start < len(changes); {
+		end := start + portionOf(changes[start:])
 		s.applyPortion(ctx, changes[start:end], results[start:end])
+		start = end
 	}
 	return results
+}
+
+// portionOf is how many of the changes, at least one, make a portion.
+func portionOf(changes []vault.Change) int {
+	n, size := 0, 0
+	for n < len(changes) && size < portion {
+		size += 1 + len(changes[n].Members)/membersPerChange
+		n++
+	}
+	return n
 }
 
 func (s *Store) applyPortion(ctx context.Context, changes []vault.Change, results []vault.Result) {
