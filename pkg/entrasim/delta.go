@@ -34,7 +34,7 @@ func (c *call) deltaFromStart(kind Kind, latest bool) reply {
 	cur := cursor{
 		kind: kind, initial: true, sel: sel, filter: filter,
 		to: uint32(t.position()), objects: uint32(len(t.objects)),
-		incarnation: t.incarnation, epoch: t.epoch,
+		incarnation: t.incarnation, epoch: t.epoch, shape: c.rules.shape(),
 	}
 	t.mu.Unlock()
 	if latest {
@@ -136,7 +136,7 @@ func (c *call) deltaByToken(kind Kind) reply {
 	t.mu.RLock()
 	cur.from, cur.to = cur.to, uint32(t.position())
 	t.mu.RUnlock()
-	cur.initial, cur.delta, cur.offset = false, false, 0
+	cur.initial, cur.delta, cur.offset, cur.shape = false, false, 0, c.rules.shape()
 	if f := c.fault(FaultReplay); f != nil { // [DOC] replays are legal
 		cur.from -= min(cur.from, uint32(max(f.Count, 1)))
 	}

@@ -34,9 +34,22 @@ type cursor struct {
 	serial  uint64 // makes every link different
 	issued  time.Time
 	filter  []ID
+	shape   shape
 
 	incarnation uint64
 	epoch       uint32
+}
+
+// shape is the part of the rules that a round is planned by. It is fixed when
+// the round begins.
+type shape struct {
+	part       uint32 // members in one appearance of a group
+	interleave bool
+	former     bool
+}
+
+func (r Rules) shape() shape {
+	return shape{uint32(min(r.MembersPerItem, r.MembersPerPage)), r.Interleave, r.RemovedInInitial}
 }
 
 const macSize = 16
@@ -44,14 +57,14 @@ const macSize = 16
 // encode is the opaque text of the cursor.
 func (t *Tenant) encode(c cursor) string {
 	var flags byte
-	for i, set := range []bool{c.delta, c.initial, c.sel.members, c.sel.explicit} {
+	for i, set := range []bool{c.delta, c.initial, c.sel.members, c.sel.explicit, c.shape.interleave, c.shape.former} {
 		if set {
 			flags |= 1 << i
 		}
 	}
 	b := []byte{1, byte(c.kind), flags}
 	b = binary.BigEndian.AppendUint64(b, c.incarnation)
-	for _, n := range []uint32{c.epoch, c.from, c.to, c.objects, c.offset} {
+	for _, n := range []uint32{c.epoch, c.from, c.to, c.objects, c.offset, c.shape.part} {
 		b = binary.BigEndian.AppendUint32(b, n)
 	}
 	b = binary.BigEndian.AppendUint64(b, c.sel.mask)
@@ -69,7 +82,7 @@ func (t *Tenant) mac(b []byte) []byte {
 	return h.Sum(nil)[:macSize]
 }
 
-const cursorSize = 3 + 8 + 5*4 + 3*8
+const cursorSize = 3 + 8 + 6*4 + 3*8
 
 // decode reads what encode wrote.
 func (t *Tenant) decode(text string) (cursor, error) {
@@ -88,12 +101,13 @@ func (t *Tenant) decode(text string) (cursor, error) {
 		sel:         selection{members: b[2]&4 != 0, explicit: b[2]&8 != 0},
 		incarnation: binary.BigEndian.Uint64(b[3:]),
 	}
-	for i, n := range []*uint32{&c.epoch, &c.from, &c.to, &c.objects, &c.offset} {
+	for i, n := range []*uint32{&c.epoch, &c.from, &c.to, &c.objects, &c.offset, &c.shape.part} {
 		*n = binary.BigEndian.Uint32(b[11+4*i:])
 	}
-	c.sel.mask = binary.BigEndian.Uint64(b[31:])
-	c.issued = time.UnixMilli(int64(binary.BigEndian.Uint64(b[39:])))
-	c.serial = binary.BigEndian.Uint64(b[47:])
+	c.shape.interleave, c.shape.former = b[2]&16 != 0, b[2]&32 != 0
+	c.sel.mask = binary.BigEndian.Uint64(b[35:])
+	c.issued = time.UnixMilli(int64(binary.BigEndian.Uint64(b[43:])))
+	c.serial = binary.BigEndian.Uint64(b[51:])
 	for rest := b[cursorSize:]; len(rest) > 0; rest = rest[16:] {
 		c.filter = append(c.filter, ID(rest[:16]))
 	}
@@ -105,14 +119,14 @@ func (c cursor) roundKey() string {
 	c.offset, c.serial, c.issued, c.delta = 0, 0, time.Time{}, false
 	b := make([]byte, 0, 64+16*len(c.filter))
 	b = append(b, byte(c.kind))
-	for _, set := range []bool{c.initial, c.sel.members, c.sel.explicit} {
+	for _, set := range []bool{c.initial, c.sel.members, c.shape.interleave, c.shape.former} {
 		if set {
 			b = append(b, 1)
 		} else {
 			b = append(b, 0)
 		}
 	}
-	for _, n := range []uint32{c.from, c.to, c.objects} {
+	for _, n := range []uint32{c.from, c.to, c.objects, c.shape.part} {
 		b = binary.BigEndian.AppendUint32(b, n)
 	}
 	b = binary.BigEndian.AppendUint64(b, c.sel.mask)

@@ -69,9 +69,9 @@ func (t *Tenant) planInitial(c cursor) []item {
 		}
 		it := item{obj: n, mask: allBits}
 		if c.sel.members {
-			it.edges = t.listed(n, int(c.to))
+			it.edges = t.listed(n, c)
 		}
-		groups = append(groups, t.split(it))
+		groups = append(groups, split(it, max(int(c.shape.part), 1)))
 	}
 	if len(c.filter) > 0 {
 		for _, id := range c.filter {
@@ -84,18 +84,18 @@ func (t *Tenant) planInitial(c cursor) []item {
 			each(n)
 		}
 	}
-	return t.arrange(groups)
+	return arrange(groups, c.shape.interleave)
 }
 
-// listed is the member list of a group at a position.
-func (t *Tenant) listed(group uint32, position int) []edgeChange {
-	members := t.membersAt(group, position)
+// listed is the member list of a group when the round began.
+func (t *Tenant) listed(group uint32, c cursor) []edgeChange {
+	members := t.membersAt(group, int(c.to))
 	edges := make([]edgeChange, 0, len(members))
 	for _, m := range members {
 		edges = append(edges, edgeChange{member: m})
 	}
-	if t.rules.RemovedInInitial {
-		edges = append(edges, t.former(group, position)...)
+	if c.shape.former {
+		edges = append(edges, t.former(group, int(c.to))...)
 	}
 	return edges
 }
@@ -153,16 +153,15 @@ func (t *Tenant) planDelta(c cursor) []item {
 			it.edges = change.edges
 		}
 		if it.mask&(c.sel.mask|lifeBit) != 0 || len(it.edges) > 0 {
-			groups = append(groups, t.split(it))
+			groups = append(groups, split(it, max(int(c.shape.part), 1)))
 		}
 	}
-	return t.arrange(groups)
+	return arrange(groups, c.shape.interleave)
 }
 
 // split cuts a long member list into several appearances of the group [DOC].
-func (t *Tenant) split(it item) []item {
+func split(it item, size int) []item {
 	edges := it.edges
-	size := min(t.rules.MembersPerItem, t.rules.MembersPerPage)
 	parts := make([]item, 0, len(edges)/size+1)
 	for len(edges) > size {
 		parts = append(parts, item{obj: it.obj, mask: it.mask, part: len(parts), edges: edges[:size]})
@@ -172,9 +171,9 @@ func (t *Tenant) split(it item) []item {
 }
 
 // arrange puts the appearances in order: group by group, or interleaved.
-func (t *Tenant) arrange(groups [][]item) []item {
+func arrange(groups [][]item, interleave bool) []item {
 	var items []item
-	if !t.rules.Interleave {
+	if !interleave {
 		for _, parts := range groups {
 			items = append(items, parts...)
 		}
