@@ -111,13 +111,13 @@ func TestDigestDoesNotDependOnHowSettingsAreWritten(t *testing.T) {
 		t.Error("the order of vaults, directories or protected logins changes the digest")
 	}
 
-	short := loadFiles(t, nil, Overrides{})
+	short := loadFiles(t, nil)
 	long := loadFiles(t, map[string]string{
 		"vaultsync.yaml": "# the same, written otherwise\n" + commonFile(t, "vaultsync.yaml") +
 			"    cloud: \"public\"\n    patience: 120s\nlog: {level: debug}\napi: {listen: \"\"}\nconcurrency: 9\n",
 		"vaults.d/sales.yaml": "absent",
 		"vaults.d/x.yml":      "groups: [{nested: true, id: 0C1F6A52-0000-4000-8000-00000000000A}]\nstore:\n  type: 'embedded'\ndrift: repair\ndirectory: contoso\nvault: sales\n",
-	}, Overrides{})
+	})
 	// The two lie in folders of their own, which matters.
 	long.DataDir, long.Directories[0].Credential = short.DataDir, short.Directories[0].Credential
 	if long.digest() != short.digest() {

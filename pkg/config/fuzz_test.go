@@ -69,6 +69,7 @@ func seed(f *testing.F, prefix string) {
 // one line each.
 func checkReport(t *testing.T, problems Problems, parsed bool) {
 	t.Helper()
+	t.Helper()
 	if !parsed && len(problems) == 0 {
 		t.Error("a file was refused without a word")
 	}

@@ -63,7 +63,7 @@ func (l *loader) load(path string, overrides Overrides) *Config {
 	if !known && l.server != nil {
 		at, known = l.server.at("vaults"), true
 	}
-	l.readVaults(vaultsDir, at, known)
+	l.readVaults(vaultsDir, cfg.Path, at, known)
 	l.checkDirectories(cfg.Directories)
 	l.checkVaults(cfg.Directories)
 	for _, file := range l.vaults {
@@ -76,8 +76,8 @@ func (l *loader) load(path string, overrides Overrides) *Config {
 
 // readVaults reads the vault files of a folder, which was named at a place; when
 // the server file could not be read the folder is a guess and its absence no
-// news.
-func (l *loader) readVaults(dir string, named place, known bool) {
+// news. The server file itself is no vault file.
+func (l *loader) readVaults(dir, server string, named place, known bool) {
 	entries, err := readFolder(dir)
 	if err != nil {
 		if known {
@@ -92,6 +92,9 @@ func (l *loader) readVaults(dir string, named place, known bool) {
 			continue
 		}
 		file := filepath.Join(dir, name)
+		if absolute(file) == server {
+			continue // vaults: . names the server file's own folder
+		}
 		content, ok := l.read(file)
 		if !ok {
 			continue
@@ -132,7 +135,7 @@ func readRegular(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // read only: nothing can be lost
 	return io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 }
 

@@ -56,9 +56,9 @@ func lay(t testing.TB, files map[string]string) (dir string) {
 	return dir
 }
 
-func loadFiles(t testing.TB, files map[string]string, overrides Overrides) *Config {
+func loadFiles(t testing.TB, files map[string]string) *Config {
 	t.Helper()
-	cfg, err := Load(filepath.Join(lay(t, files), "vaultsync.yaml"), overrides)
+	cfg, err := Load(filepath.Join(lay(t, files), "vaultsync.yaml"), Overrides{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,8 +222,8 @@ func onlyProblem(t *testing.T, path string, overrides Overrides, key string) {
 
 func TestLoadsDoNotShareState(t *testing.T) {
 	t.Parallel()
-	a := loadFiles(t, map[string]string{"vaultsync.yaml": "concurrency: 9\n" + commonFile(t, "vaultsync.yaml")}, Overrides{})
-	b := loadFiles(t, nil, Overrides{})
+	a := loadFiles(t, map[string]string{"vaultsync.yaml": "concurrency: 9\n" + commonFile(t, "vaultsync.yaml")})
+	b := loadFiles(t, nil)
 	if a.Concurrency != 9 || b.Concurrency != 4 {
 		t.Errorf("concurrency %d and %d", a.Concurrency, b.Concurrency)
 	}
@@ -273,7 +273,7 @@ func TestThousandsOfGroupsLoad(t *testing.T) {
 		id := identity.ObjectID{15: byte(i), 14: byte(i >> 8), 0: 1}
 		b.WriteString("  - {id: " + id.String() + ", vaultGroup: G" + id.String() + "}\n")
 	}
-	cfg := loadFiles(t, map[string]string{"vaults.d/sales.yaml": b.String()}, Overrides{})
+	cfg := loadFiles(t, map[string]string{"vaults.d/sales.yaml": b.String()})
 	if len(cfg.Vaults[0].Groups) != 5000 {
 		t.Errorf("%d groups", len(cfg.Vaults[0].Groups))
 	}

@@ -241,8 +241,10 @@ func quote(s string) string {
 	if len(s) <= maxShown {
 		return strconv.Quote(s)
 	}
+	// Flags and environment need not be UTF-8, so that a rune's start may be
+	// nowhere near.
 	cut := maxShown
-	for !utf8.RuneStart(s[cut]) {
+	for cut > maxShown-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
 	return strconv.Quote(s[:cut]) + "…"
