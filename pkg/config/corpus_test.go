@@ -72,22 +72,22 @@ func TestCorpus(t *testing.T) {
 
 var update = flag.Bool("update", false, "write the reports of testdata/bad_* anew")
 
-func readArchive(t testing.TB, name string) *txtar.Archive {
-	t.Helper()
+func readArchive(tb testing.TB, name string) *txtar.Archive {
+	tb.Helper()
 	archive, err := txtar.ParseFile(filepath.Join("testdata", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return archive
 }
 
 // loadArchive loads a configuration laid out in a folder of its own, with the
 // folder cut from the report.
-func loadArchive(t testing.TB, archive *txtar.Archive) (*Config, error) {
-	t.Helper()
-	dir := t.TempDir()
+func loadArchive(tb testing.TB, archive *txtar.Archive) (*Config, error) {
+	tb.Helper()
+	dir := tb.TempDir()
 	files := map[string][]byte{}
-	for _, f := range readArchive(t, "common.txtar").Files {
+	for _, f := range readArchive(tb, "common.txtar").Files {
 		files[f.Name] = f.Data
 	}
 	for _, f := range archive.Files {
@@ -97,7 +97,7 @@ func loadArchive(t testing.TB, archive *txtar.Archive) (*Config, error) {
 		if string(content) == "absent\n" {
 			continue
 		}
-		writeFile(t, filepath.Join(dir, filepath.FromSlash(name)), expand(content))
+		writeFile(tb, filepath.Join(dir, filepath.FromSlash(name)), expand(content))
 	}
 	cfg, err := Load(filepath.Join(dir, "vaultsync.yaml"), Overrides{})
 	if problems, ok := errors.AsType[Problems](err); ok {
@@ -115,12 +115,12 @@ func expand(content []byte) []byte {
 	return []byte(strings.NewReplacer("<TAB>", "\t", "<BOM>", "\uFEFF", "<FF>", "\xff", "<FE>", "\xfe", "<NUL>", "\x00", "<CR>", "\r").Replace(string(content)))
 }
 
-func writeFile(t testing.TB, path string, content []byte) {
-	t.Helper()
+func writeFile(tb testing.TB, path string, content []byte) {
+	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,11 +12,11 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
-func corpus(t testing.TB, prefix string) []string {
-	t.Helper()
+func corpus(tb testing.TB, prefix string) []string {
+	tb.Helper()
 	entries, err := os.ReadDir("testdata")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var names []string
 	for _, entry := range entries {
@@ -26,41 +27,39 @@ func corpus(t testing.TB, prefix string) []string {
 	return names
 }
 
-func commonFile(t testing.TB, name string) string {
-	t.Helper()
-	for _, f := range readArchive(t, "common.txtar").Files {
+func commonFile(tb testing.TB, name string) string {
+	tb.Helper()
+	for _, f := range readArchive(tb, "common.txtar").Files {
 		if f.Name == name {
 			return string(f.Data)
 		}
 	}
-	t.Fatalf("testdata/common.txtar has no %s", name)
+	tb.Fatalf("testdata/common.txtar has no %s", name)
 	return ""
 }
 
 // lay writes the common files, with these in their place, into a folder.
-func lay(t testing.TB, files map[string]string) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
+func lay(tb testing.TB, files map[string]string) (dir string) {
+	tb.Helper()
+	dir = tb.TempDir()
 	all := map[string]string{}
-	for _, f := range readArchive(t, "common.txtar").Files {
+	for _, f := range readArchive(tb, "common.txtar").Files {
 		all[f.Name] = string(f.Data)
 	}
-	for name, content := range files {
-		all[name] = content
-	}
+	maps.Copy(all, files)
 	for name, content := range all {
 		if content != "absent" {
-			writeFile(t, filepath.Join(dir, filepath.FromSlash(name)), []byte(content))
+			writeFile(tb, filepath.Join(dir, filepath.FromSlash(name)), []byte(content))
 		}
 	}
 	return dir
 }
 
-func loadFiles(t testing.TB, files map[string]string) *Config {
-	t.Helper()
-	cfg, err := Load(filepath.Join(lay(t, files), "vaultsync.yaml"), Overrides{})
+func loadFiles(tb testing.TB, files map[string]string) *Config {
+	tb.Helper()
+	cfg, err := Load(filepath.Join(lay(tb, files), "vaultsync.yaml"), Overrides{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cfg
 }
