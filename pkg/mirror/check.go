@@ -29,6 +29,9 @@ func checkAll(tx *bolt.Tx) error {
 	if pages != nil {
 		return pages
 	}
+	if err := checkMeta(tx); err != nil {
+		return err
+	}
 	st, err := loadState(tx)
 	if err != nil {
 		return err
@@ -37,6 +40,19 @@ func checkAll(tx *bolt.Tx) error {
 		return err
 	}
 	return errors.Join(checkIndex(tx, st.head), checkGroups(st), checkFeed(tx, st.head))
+}
+
+// checkMeta looks at the records that nothing below reads.
+func checkMeta(tx *bolt.Tx) error {
+	if err := each(tx, bucketMeta, func(_, _ []byte) error { return nil }); err != nil {
+		return err
+	}
+	for _, key := range [][]byte{keySchema, keyTenant, keyEpoch} {
+		if _, err := need(tx, bucketMeta, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkPeople looks at the record of every number.

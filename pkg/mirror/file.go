@@ -65,11 +65,11 @@ func openOnce(path string, readOnly bool, maxSize int) (db *bolt.DB, file *os.Fi
 		Timeout:  lockPatience,
 		ReadOnly: readOnly,
 		MaxSize:  maxSize,
-		// The list of free pages would otherwise be written whole with
-		// every commit.
-		NoFreelistSync: true,
-		FreelistType:   bolt.FreelistMapType,
-		NoStatistics:   true,
+		// The list of free pages is stored, although it is written whole
+		// with every commit: without it an open walks all pages in a
+		// goroutine of the library, where a damaged one ends the process.
+		FreelistType: bolt.FreelistMapType,
+		NoStatistics: true,
 		OpenFile: func(name string, flags int, mode os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flags&^os.O_CREATE, mode)
 			file = f
@@ -131,13 +131,38 @@ func soundFile(path string) error {
 	if want := best.pages * uint64(best.pageSize); uint64(info.Size()) < want {
 		return &Error{Path: path, Kind: ErrDamaged, Detail: fmt.Sprintf("the file is cut off: %d bytes of %d", info.Size(), want)}
 	}
+	if !soundFreeList(f, best) {
+		return &Error{Path: path, Kind: ErrDamaged, Detail: "its list of free pages cannot be read"}
+	}
 	return nil
+}
+
+// soundFreeList looks at the page that the library would panic on, keeping
+// the lock of the file for as long as the process lives: a page begins with its
+// own number (8 bytes), kind and count (2 each), and how many follow it (4).
+func soundFreeList(r io.ReaderAt, h header) bool {
+	const none, kind = ^uint64(0), 0x10
+	if h.freeList == none {
+		return true
+	}
+	b := make([]byte, 24)
+	if _, err := r.ReadAt(b, int64(h.freeList*uint64(h.pageSize))); err != nil {
+		return false
+	}
+	room := (uint64(binary.NativeEndian.Uint32(b[12:])) + 1) * uint64(h.pageSize)
+	count := uint64(binary.NativeEndian.Uint16(b[10:]))
+	if count == 0xFFFF { // too many for the field: the first entry is the count
+		count = binary.NativeEndian.Uint64(b[16:])
+	}
+	return binary.NativeEndian.Uint64(b) == h.freeList && binary.NativeEndian.Uint16(b[8:]) == kind &&
+		h.freeList < h.pages && room <= h.pages*uint64(h.pageSize) && count <= room/8
 }
 
 // header is the part of a bbolt meta page that says how long the file is.
 type header struct {
 	valid    bool
 	pageSize uint32
+	freeList uint64
 	pages    uint64
 	txid     uint64
 }
@@ -155,6 +180,7 @@ func readMeta(r io.ReaderAt, at int64) header {
 	_, _ = sum.Write(b[:size-8])
 	h := header{
 		pageSize: binary.NativeEndian.Uint32(b[8:]),
+		freeList: binary.NativeEndian.Uint64(b[32:]),
 		pages:    binary.NativeEndian.Uint64(b[40:]),
 		txid:     binary.NativeEndian.Uint64(b[48:]),
 	}
@@ -175,7 +201,7 @@ func createFile(path, tenant string, sel []string) error {
 	if err := temp.Close(); err != nil {
 		return fmt.Errorf("create mirror: %w", err)
 	}
-	db, err := bolt.Open(name, 0o600, &bolt.Options{Timeout: lockPatience, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
+	db, err := bolt.Open(name, 0o600, &bolt.Options{Timeout: lockPatience, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return fmt.Errorf("create mirror %s: %w", path, err)
 	}

@@ -234,9 +234,13 @@ func (m *Mirror) begin() (*bolt.Tx, *state, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("mirror %s: begin to read: %w", m.path, err)
 		}
-		h, err := getHead(tx)
+		var h head
+		err = guarded(m.path, func() (err error) {
+			h, err = getHead(tx)
+			return err
+		})
 		if err != nil {
-			return nil, nil, errors.Join(at(m.path, err), tx.Rollback())
+			return nil, nil, errors.Join(err, tx.Rollback())
 		}
 		if h.commit == st.head.commit {
 			return tx, st, nil

@@ -232,6 +232,19 @@ func TestRefresh(t *testing.T) {
 			b.want(root(1), "1")
 			b.want(root(2), "2")
 		}},
+		{"a hidden group that is renamed stays unreadable", "", func(t *testing.T, b *bench) {
+			b.dir.add(1, u(1))
+			b.refresh(root(1))
+			b.dir.hide(1, true)
+			b.refresh(root(1))
+			b.dir.rename(1, "Hidden")
+			b.dir.remove(1, u(1))
+			b.refresh(root(1))
+			b.want(root(1), "1?")
+			if x, _, _ := b.view().Group(g(1)); x.Name != "Hidden" || len(b.dir.pulls) != 1 {
+				t.Fatalf("%+v after %d pulls", x, len(b.dir.pulls))
+			}
+		}},
 		{"a forbidden group is set aside and the others of its stream are read", "", func(t *testing.T, b *bench) {
 			b.dir.add(1, u(1))
 			b.dir.add(2, u(2))
@@ -390,6 +403,35 @@ func TestRefresh(t *testing.T) {
 			b.want(root(1), "1 2")
 			if b.profile(1) == nil {
 				t.Fatal("no profile after the return")
+			}
+		}},
+		{"who was taken away and restored after the users' link was lost has the groups read anew", "stream", func(t *testing.T, b *bench) {
+			b.dir.emitSoft = true
+			b.dir.add(1, u(1), u(2))
+			b.refresh(root(1))
+			b.dir.removeUser(1, directory.SoftDeleted)
+			b.dir.lost = func(users bool, _ []identity.ObjectID) bool { return users }
+			b.refresh(root(1))
+			b.want(root(1), "2")
+			b.dir.lost = nil
+			b.dir.removeUser(1, directory.Present)
+			b.refresh(root(1))
+			b.want(root(1), "1 2")
+		}},
+		{"who is gone and in no group is not asked for after a full read", "read", func(t *testing.T, b *bench) {
+			b.dir.emitSoft = true
+			b.dir.add(1, u(1), u(2))
+			b.refresh(root(1))
+			b.dir.removeUser(1, directory.SoftDeleted)
+			b.refresh(root(1))
+			b.refresh(root(1))
+			if len(b.dir.pulls[0].Profiles) != 2 {
+				t.Fatalf("asked for %d", len(b.dir.pulls[0].Profiles))
+			}
+			b.full(root(1))
+			b.refresh(root(1))
+			if len(b.dir.pulls[0].Profiles) != 1 {
+				t.Fatalf("asked for %d", len(b.dir.pulls[0].Profiles))
 			}
 		}},
 		{"a purged person is gone by id alone", "", func(t *testing.T, b *bench) {
