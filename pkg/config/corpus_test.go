@@ -112,7 +112,7 @@ func loadArchive(tb testing.TB, archive *txtar.Archive) (*Config, error) {
 
 // expand puts bytes that an editor would not leave alone into a case.
 func expand(content []byte) []byte {
-	return []byte(strings.NewReplacer("<TAB>", "\t", "<BOM>", "\uFEFF", "<FF>", "\xff", "<FE>", "\xfe", "<NUL>", "\x00", "<CR>", "\r").Replace(string(content)))
+	return []byte(strings.NewReplacer("<TAB>", "\t", "<BOM>", "\uFEFF", "<FF>", "\xff", "<FE>", "\xfe", "<NUL>", "\x00", "<CR>", "\r", "<DEL>", "\x7f").Replace(string(content)))
 }
 
 func writeFile(tb testing.TB, path string, content []byte) {
