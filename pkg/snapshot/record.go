@@ -33,6 +33,10 @@ const (
 	Tombstone
 )
 
+// Again is no state of its own: its set holds the people, in whatever state,
+// for whom something failed or waits and who are looked at with every run.
+const Again State = 0xff
+
 // String is the state in words.
 func (s State) String() string {
 	switch s {

@@ -25,7 +25,8 @@ var (
 	bucketIntents  = []byte("intents")  // object id → what was about to be done
 	bucketSets     = []byte("sets")     // state → numbers of the people in it
 
-	keyMeta = []byte("meta")
+	keyMeta  = []byte("meta")
+	keyShown = []byte("shown")
 )
 
 // Meta is what is remembered of the vault as a whole.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
 	"go.etcd.io/bbolt"
@@ -80,12 +81,36 @@ func (t *Tx) PutAccount(a Account) error {
 	}
 	set.Add(a.Number)
 	t.changed[a.State] = true
-	if login := identity.Fold(a.Login()); a.UserID != "" && login != "" {
+	if a.Problem != "" || a.Tries > 0 {
+		again, err := t.set(Again)
+		if err != nil {
+			return err
+		}
+		again.Add(a.Number)
+		t.changed[Again] = true
+	}
+	if login := identity.Fold(a.Login()); a.UserID != "" && a.State != Tombstone && login != "" {
 		if err := t.tx.Bucket(bucketLogins).Put([]byte(login), a.Person[:]); err != nil {
 			return err //nolint:wrapcheck // Write names the file
 		}
 	}
 	return t.tx.Bucket(bucketAccounts).Put(a.Person[:], encodeAccount(a)) //nolint:wrapcheck // Write names the file
+}
+
+// ClearPeople forgets all people, before they are written anew under other
+// numbers in the same transaction.
+func (t *Tx) ClearPeople() error {
+	for _, name := range [][]byte{bucketAccounts, bucketLogins, bucketSets} {
+		if err := t.tx.DeleteBucket(name); err != nil {
+			return err //nolint:wrapcheck // Write names the file
+		}
+		if _, err := t.tx.CreateBucket(name); err != nil {
+			return err //nolint:wrapcheck // Write names the file
+		}
+	}
+	clear(t.sets)
+	clear(t.changed)
+	return nil
 }
 
 // DeleteAccount forgets one person.
@@ -107,6 +132,14 @@ func (t *Tx) forget(a Account) error {
 	}
 	set.Remove(a.Number)
 	t.changed[a.State] = true
+	if a.Problem != "" || a.Tries > 0 {
+		again, err := t.set(Again)
+		if err != nil {
+			return err
+		}
+		again.Remove(a.Number)
+		t.changed[Again] = true
+	}
 	login := []byte(identity.Fold(a.Login()))
 	// Another person may have taken the name since; the index is theirs then.
 	if owner := t.tx.Bucket(bucketLogins).Get(login); owner != nil && identity.ObjectID(owner) == a.Person {
@@ -257,4 +290,61 @@ func (t *Tx) Intents() []identity.ObjectID {
 		all = append(all, identity.ObjectID(k))
 	}
 	return all
+}
+
+// shownAtMost is how many sets of held changes are remembered by digest: an
+// administrator approves what was shown, which may no longer be the newest.
+const shownAtMost = 16
+
+type shown struct {
+	Digest string   `json:"digest"`
+	Keys   []string `json:"keys"`
+}
+
+// PutShown remembers which changes were shown under a digest.
+func (t *Tx) PutShown(digest string, keys []string) error {
+	if digest == "" {
+		return nil
+	}
+	all, err := t.shown()
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(s shown) bool { return s.Digest == digest })
+	all = append(all, shown{Digest: digest, Keys: keys})
+	b, err := json.Marshal(all[max(0, len(all)-shownAtMost):])
+	if err != nil {
+		return fmt.Errorf("write what was shown: %w", err)
+	}
+	return t.tx.Bucket(bucketMeta).Put(keyShown, seal(b)) //nolint:wrapcheck // Write names the file
+}
+
+// Shown are the keys of the changes that were shown under a digest.
+func (t *Tx) Shown(digest string) (keys []string, ok bool, err error) {
+	all, err := t.shown()
+	if err != nil {
+		return nil, false, err
+	}
+	for _, s := range all {
+		if s.Digest == digest {
+			return s.Keys, true, nil
+		}
+	}
+	return nil, false, nil
+}
+
+func (t *Tx) shown() ([]shown, error) {
+	b := t.tx.Bucket(bucketMeta).Get(keyShown)
+	if b == nil {
+		return nil, nil
+	}
+	body, err := unseal(b)
+	if err != nil {
+		return nil, err
+	}
+	var all []shown
+	if err := json.Unmarshal(body, &all); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return all, nil
 }

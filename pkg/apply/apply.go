@@ -1,0 +1,211 @@
+// Package apply runs a plan against a vault's store: in batches, each change
+// answered on its own, intent before and outcome after in the snapshot, so
+// that whatever moment the process dies at, the next run ends in the same
+// state with no account made twice. It decides nothing.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/plan"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
+	"github.com/vaultsync/vaultsync/pkg/vault"
+)
+
+// batchSize is how many changes are made between two writes of the snapshot:
+// many enough that the two durable writes do not show, few enough that a stop
+// is heard within seconds on a slow store.
+const batchSize = 500
+
+// Applier makes changes to one vault.
+type Applier struct {
+	Store    vault.Store
+	Snapshot *snapshot.Snapshot
+	Now      func() time.Time
+	// Report is told of each change with its outcome, after both are durable;
+	// nil error means done.
+	Report func(change plan.Change, err error)
+	// Progress is told how many of the changes have been tried.
+	Progress func(done, total int)
+}
+
+// Counts are what a run did (contract.md, sync --json).
+type Counts struct {
+	Created        int `json:"created"`
+	Updated        int `json:"updated"`
+	Disabled       int `json:"disabled"`
+	Enabled        int `json:"enabled"`
+	GroupsCreated  int `json:"groupsCreated"`
+	GroupsUpdated  int `json:"groupsUpdated"`
+	MembersAdded   int `json:"membersAdded"`
+	MembersRemoved int `json:"membersRemoved"`
+	Held           int `json:"held"`
+	Failed         int `json:"failed"`
+	Unchanged      int `json:"unchanged"`
+}
+
+// Add counts one change of a kind.
+func (c *Counts) Add(kind plan.Kind) {
+	switch kind {
+	case plan.Create:
+		c.Created++
+	case plan.Update:
+		c.Updated++
+	case plan.Disable:
+		c.Disabled++
+	case plan.Enable:
+		c.Enabled++
+	case plan.GroupCreate:
+		c.GroupsCreated++
+	case plan.GroupUpdate:
+		c.GroupsUpdated++
+	case plan.MemberAdd:
+		c.MembersAdded++
+	case plan.MemberRemove:
+		c.MembersRemoved++
+	}
+}
+
+// Made is how many changes were made in all.
+func (c *Counts) Made() int {
+	return c.Created + c.Updated + c.Disabled + c.Enabled + c.GroupsCreated + c.GroupsUpdated + c.MembersAdded + c.MembersRemoved
+}
+
+// Apply makes the changes of p that no guard holds, and remembers what the
+// plan says to remember. It returns what was done also when it returns an
+// error: the store out of reach, ctx done, or the snapshot not writable.
+func (a *Applier) Apply(ctx context.Context, p *plan.Plan) (Counts, error) {
+	counts := Counts{Unchanged: p.Unchanged}
+	var due []plan.Change
+	for _, change := range p.Changes {
+		if change.Held != "" {
+			counts.Held++
+			a.Report(change, nil)
+			continue
+		}
+		due = append(due, change)
+	}
+	if err := a.remember(p); err != nil {
+		return counts, err
+	}
+	run := &run{Applier: a, counts: &counts, users: map[identity.ObjectID]string{}, groups: map[identity.ObjectID]string{}, failed: map[identity.ObjectID]error{}}
+	done := 0
+	for len(due) > 0 {
+		if err := ctx.Err(); err != nil {
+			return counts, fmt.Errorf("stopped after %d changes: %w", counts.Made(), context.Cause(ctx))
+		}
+		n := batchLength(due)
+		if err := run.batch(ctx, due[:n]); err != nil {
+			return counts, err
+		}
+		due = due[n:]
+		done += n
+		a.Progress(done, done+len(due))
+	}
+	return counts, nil
+}
+
+// batchLength is how many of the changes go into one batch: of one kind only,
+// because later kinds build on the outcome of earlier ones.
+func batchLength(due []plan.Change) int {
+	n := 1
+	for n < len(due) && n < batchSize && due[n].Kind == due[0].Kind {
+		n++
+	}
+	return n
+}
+
+// remember writes what changes nothing in the vault. The plan has looked at
+// everybody with an open intent, so those end here.
+func (a *Applier) remember(p *plan.Plan) error {
+	return a.Snapshot.Write(func(tx *snapshot.Tx) error {
+		if err := tx.Settle(tx.Intents()); err != nil {
+			return err
+		}
+		for _, id := range p.Forget {
+			if err := tx.DeleteAccount(id); err != nil {
+				return err
+			}
+		}
+		for _, record := range p.Records {
+			if err := tx.PutAccount(record); err != nil {
+				return err
+			}
+		}
+		for _, g := range p.Groups {
+			if err := tx.PutGroup(g); err != nil {
+				return err
+			}
+		}
+		for _, id := range p.ForgetGroups {
+			if err := tx.DeleteGroup(id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// run is one plan being applied.
+type run struct {
+	*Applier
+	counts *Counts
+	// users and groups are the store's ids of what this run has made; failed
+	// are the people and groups that later changes cannot build on.
+	users, groups map[identity.ObjectID]string
+	failed        map[identity.ObjectID]error
+}
+
+// batch makes changes of one kind: intents, the store's answers, outcomes.
+func (r *run) batch(ctx context.Context, changes []plan.Change) error {
+	var ids []identity.ObjectID
+	for _, change := range changes {
+		ids = append(ids, subject(change))
+	}
+	if err := r.Snapshot.Write(func(tx *snapshot.Tx) error { return tx.Intend(ids) }); err != nil {
+		return err
+	}
+	results := r.perform(ctx, changes)
+	// The outcome of what was done is written even when the run is being
+	// stopped; only a crash leaves intents open.
+	if err := r.Snapshot.Write(func(tx *snapshot.Tx) error { return r.settle(tx, changes, results) }); err != nil {
+		return err
+	}
+	var fatal error
+	for i, change := range changes {
+		err := results[i].Err
+		if errors.Is(err, errNotTried) {
+			continue
+		}
+		if stopped(err) || errors.Is(err, vault.ErrUnreachable) {
+			fatal = err
+			continue
+		}
+		if err != nil {
+			r.counts.Failed++
+		} else {
+			r.counts.Add(change.Kind)
+		}
+		r.Report(change, err)
+	}
+	if fatal != nil {
+		return fmt.Errorf("stopped after %d changes: %w", r.counts.Made(), fatal)
+	}
+	return nil
+}
+
+// subject is what an intent is about.
+func subject(change plan.Change) identity.ObjectID {
+	if change.Person.IsZero() {
+		return change.GroupID
+	}
+	return change.Person
+}
+
+func stopped(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,148 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/plan"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
+	"github.com/vaultsync/vaultsync/pkg/vault"
+)
+
+// settle writes the outcome of changes of one kind into the snapshot.
+func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Result) error {
+	groups := map[identity.ObjectID]*snapshot.Group{}
+	for i, change := range changes {
+		result := results[i]
+		if errors.Is(result.Err, errNotTried) || stopped(result.Err) || errors.Is(result.Err, vault.ErrUnreachable) {
+			// Not begun, or nothing changed: due again with the next run.
+			if err := tx.Settle([]identity.ObjectID{subject(change)}); err != nil {
+				return err
+			}
+			continue
+		}
+		var err error
+		switch {
+		case change.Kind == plan.GroupCreate, change.Kind == plan.GroupUpdate:
+			err = settleGroup(tx, change, result)
+		case result.Err != nil:
+			err = r.settleFailure(tx, change, result.Err)
+		case change.Kind == plan.MemberAdd, change.Kind == plan.MemberRemove:
+			err = settleMember(tx, groups, change)
+		default:
+			err = settlePerson(tx, change, result)
+		}
+		if err != nil {
+			return err
+		}
+		if errors.Is(result.Err, vault.ErrUnknownOutcome) {
+			continue // the intent stays open: the next run looks before it writes
+		}
+		if err := tx.Settle([]identity.ObjectID{subject(change)}); err != nil {
+			return err
+		}
+	}
+	for _, g := range groups {
+		if err := tx.PutGroup(*g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func settleGroup(tx *snapshot.Tx, change plan.Change, result vault.Result) error {
+	if result.Err != nil {
+		return nil // the group has no id, or its old name: due again with the next run
+	}
+	g, ok, err := tx.Group(change.GroupID)
+	if err != nil || !ok {
+		return err
+	}
+	if result.ID != "" {
+		g.VaultID = result.ID
+	}
+	if name, ok := change.After["name"]; ok {
+		g.Name = name
+	}
+	return tx.PutGroup(g)
+}
+
+// settleMember takes the groups from a cache for the batch: a group's set of
+// people is written once, however many join it.
+func settleMember(tx *snapshot.Tx, cache map[identity.ObjectID]*snapshot.Group, change plan.Change) error {
+	g := cache[change.GroupID]
+	if g == nil {
+		stored, ok, err := tx.Group(change.GroupID)
+		if err != nil || !ok {
+			return err
+		}
+		g = &stored
+		cache[change.GroupID] = g
+	}
+	if change.Kind == plan.MemberAdd {
+		g.Applied.Add(change.Number)
+	} else {
+		g.Applied.Remove(change.Number)
+	}
+	return nil
+}
+
+// settlePerson writes what a change has done into the person's record. Enable
+// and Disable own the state alone: an update beside them may have failed.
+func settlePerson(tx *snapshot.Tx, change plan.Change, result vault.Result) error {
+	after := change.Record.Clone()
+	switch change.Kind {
+	case plan.Create:
+		after.UserID = result.ID
+	case plan.Enable, plan.Disable:
+		record, ok, err := tx.Account(change.Person)
+		if err != nil {
+			return err
+		}
+		if ok && record.UserID == after.UserID {
+			record.Number, record.State, record.Since, record.OwnDisable = after.Number, after.State, after.Since, after.OwnDisable
+			if record.Tries == 0 {
+				record.Problem = after.Problem
+			}
+			after = record
+		}
+	case plan.Update, plan.MemberAdd, plan.MemberRemove, plan.GroupCreate, plan.GroupUpdate:
+	}
+	return tx.PutAccount(after)
+}
+
+// settleFailure queues the person for another try, with growing pauses.
+func (r *run) settleFailure(tx *snapshot.Tx, change plan.Change, cause error) error {
+	record, ok, err := tx.Account(change.Person)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		record = change.Record.Clone()
+		record.UserID = ""
+	}
+	if record.UserID == "" {
+		record.State = snapshot.Waiting
+		record.License = ""
+	}
+	if errors.Is(cause, vault.ErrNotFound) && record.UserID != "" && (change.Kind == plan.Update || change.Kind == plan.Enable || change.Kind == plan.Disable) {
+		// Hands deleted the account between the look and the write.
+		record.State, record.Since, record.OwnDisable = snapshot.Tombstone, r.Now(), false
+		return tx.PutAccount(record)
+	}
+	record.Problem = fmt.Sprintf("%s failed: %v", change.Kind, cause)
+	record.Tries++
+	record.Retry = r.Now().Add(pause(record.Tries))
+	return tx.PutAccount(record)
+}
+
+// pause is how long a person is left alone after so many failures in a row:
+// the first is retried with the next run.
+func pause(tries int) time.Duration {
+	if tries <= 1 {
+		return 0
+	}
+	return min(5*time.Minute<<min(tries-2, 10), 12*time.Hour)
+}

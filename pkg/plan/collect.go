@@ -1,0 +1,226 @@
+package plan
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
+)
+
+// collect turns the decisions into changes.
+func (c *computation) collect() {
+	for _, d := range c.decisions {
+		c.collectPerson(d)
+	}
+	for _, m := range c.members {
+		kind, before, after := MemberRemove, Values{"member": "true"}, Values{"member": "false"}
+		if m.add {
+			kind, before, after = MemberAdd, after, before
+		}
+		change := c.change(m.person, kind, before, after, m.why)
+		change.Group, change.GroupID, change.VaultGroup = m.group.label(), m.group.ID, m.record
+		c.changes = append(c.changes, change)
+	}
+}
+
+func (c *computation) collectPerson(d *decision) {
+	switch d.action {
+	case nothing:
+	case create:
+		after := Values{"externalId": d.ID.String(), "enabled": "true"}
+		for name, value := range d.Want.Fields {
+			if value != "" {
+				after[name] = value
+			}
+		}
+		if d.needsLicense && d.license != "" {
+			after["license"] = string(d.license)
+		}
+		c.changes = append(c.changes, c.change(d, Create, Values{}, after, joinWhy(d.Why, d.intake)))
+		return
+	case link:
+		before, after := Values{"externalId": d.user.ExternalID}, Values{"externalId": d.ID.String()}
+		c.changes = append(c.changes, c.beforeEnable(d, c.change(d, Update, before, after, joinWhy(d.Why, d.intake))))
+	case disable:
+		c.changes = append(c.changes, c.change(d, Disable, Values{"enabled": "true"}, Values{"enabled": "false"}, d.Why))
+	case vanish:
+		c.changes = append(c.changes, c.change(d, Disable, Values{"deleted": ""}, Values{"deleted": "by hand"}, "the account is no longer in the vault"))
+	case update:
+	}
+	before, after := Values{}, Values{}
+	for _, name := range d.fields {
+		before[name], after[name] = fieldOf(d.user, name), d.Want.Fields[name]
+	}
+	if d.license != "" {
+		before["license"], after["license"] = string(d.user.License), string(d.license)
+	}
+	if len(after) > 0 {
+		why := d.intake
+		if why == "" {
+			why = "changed in the directory"
+		}
+		c.changes = append(c.changes, c.beforeEnable(d, c.change(d, Update, before, after, why)))
+	}
+	if d.enable {
+		c.changes = append(c.changes, c.change(d, Enable, Values{"enabled": "false"}, Values{"enabled": "true"}, d.Why))
+	}
+}
+
+func (c *computation) change(d *decision, kind Kind, before, after Values, why string) Change {
+	login := d.user.LoginName
+	if login == "" {
+		login = d.login()
+	}
+	user := d.user
+	if user.ID == "" && d.Record != nil && d.Record.State != snapshot.Tombstone {
+		user.ID = d.Record.UserID
+	}
+	return Change{
+		Kind: kind, Person: d.ID, Number: d.Number, Login: login, Before: before, After: after, Why: why,
+		User: user, Record: d.after,
+	}
+}
+
+// beforeEnable keeps what an update remembers from claiming that the vault user
+// has been enabled: that is the outcome of the change after it.
+func (c *computation) beforeEnable(d *decision, change Change) Change {
+	if !d.enable {
+		return change
+	}
+	record := change.Record.Clone()
+	record.OwnDisable = true
+	if d.Record != nil && d.Record.UserID == record.UserID {
+		record.State, record.Since, record.OwnDisable = d.Record.State, d.Record.Since, d.Record.OwnDisable
+	}
+	change.Record = &record
+	return change
+}
+
+func joinWhy(why, more string) string {
+	switch {
+	case why == "":
+		return more
+	case more == "":
+		return why
+	default:
+		return why + "; " + more
+	}
+}
+
+// finish sorts everything and writes down what is to be remembered.
+func (c *computation) finish() {
+	owners := map[identity.ObjectID]identity.ObjectID{}
+	for _, d := range c.decisions {
+		if d.action == update && d.takesLogin() && !d.LoginOwner.IsZero() && d.LoginOwner != d.ID {
+			owners[d.ID] = d.LoginOwner
+		}
+	}
+	c.dropHeldNames(owners)
+	slices.SortStableFunc(c.changes, func(a, b Change) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(kindOrder, a.Kind), slices.Index(kindOrder, b.Kind)),
+			cmp.Compare(a.Group, b.Group),
+			a.GroupID.Compare(b.GroupID),
+			a.Person.Compare(b.Person),
+		)
+	})
+	first := slices.IndexFunc(c.changes, func(ch Change) bool { return ch.Kind == Update })
+	if first >= 0 {
+		end := first
+		for end < len(c.changes) && c.changes[end].Kind == Update {
+			end++
+		}
+		orderUpdates(c.changes[first:end], owners)
+	}
+	c.remember()
+	c.sortNotes()
+}
+
+// dropHeldNames takes back a change that was to take a login name which is not
+// freed after all because a guard holds the change that frees it.
+func (c *computation) dropHeldNames(owners map[identity.ObjectID]identity.ObjectID) {
+	for _, d := range c.decisions {
+		if d.action == create && !d.LoginOwner.IsZero() && d.LoginOwner != d.ID {
+			owners[d.ID] = d.LoginOwner
+		}
+	}
+	for again := true; again; {
+		again = false
+		heldNames := map[identity.ObjectID]bool{}
+		for _, change := range c.changes {
+			if change.Held != "" && change.Kind == Update && c.changesLogin(change) {
+				heldNames[change.Person] = true
+			}
+		}
+		for i := range c.changes {
+			change := &c.changes[i]
+			owner, waits := owners[change.Person]
+			takes := change.Kind == Create || change.Kind == Update && c.changesLogin(*change)
+			if change.Held == "" && waits && takes && heldNames[owner] {
+				change.Held, again = GuardLoginChanges, true
+			}
+		}
+	}
+	c.holdTogether()
+}
+
+// remember sorts out what to store apart from the changes: whoever has an open
+// change is remembered with its outcome.
+func (c *computation) remember() {
+	open := map[identity.ObjectID]bool{}
+	changed := map[identity.ObjectID]bool{}
+	kept := c.changes[:0]
+	for _, change := range c.changes {
+		if change.After["deleted"] != "" && change.Held == "" {
+			c.plan.Records = append(c.plan.Records, *change.Record)
+			c.plan.Notes = append(c.plan.Notes, Note{Kind: HandDeleted, Person: change.Person, Login: change.Login, Text: "was deleted in the vault by hand and is not created again"})
+			open[change.Person] = true
+			continue
+		}
+		kept = append(kept, change)
+		changed[change.Person] = true
+		if change.Kind != MemberAdd && change.Kind != MemberRemove {
+			open[change.Person] = true
+		}
+		if change.Held != "" && c.in.Approved != nil {
+			c.plan.Pinned = append(c.plan.Pinned, change.Key())
+		} else if change.Held != "" && c.in.Pinned[change.Key()] {
+			c.plan.Pinned = append(c.plan.Pinned, change.Key())
+		}
+	}
+	c.plan.Changes = kept
+	for _, d := range c.decisions {
+		if d.Present && !changed[d.ID] {
+			c.plan.Unchanged++
+		}
+		if d.after != nil && !open[d.ID] && !sameRecord(d.Record, d.after) {
+			c.plan.Records = append(c.plan.Records, *d.after)
+		}
+		if d.note != nil {
+			c.plan.Notes = append(c.plan.Notes, *d.note)
+		}
+	}
+	slices.Sort(c.plan.Pinned)
+}
+
+func sameRecord(a, b *snapshot.Account) bool {
+	if a == nil {
+		return false
+	}
+	return a.Number == b.Number && a.State == b.State && a.UserID == b.UserID && a.Adopted == b.Adopted &&
+		a.OwnDisable == b.OwnDisable && maps.Equal(a.Fields, b.Fields) && a.License == b.License &&
+		a.Problem == b.Problem && a.Tries == b.Tries && a.Rejected == b.Rejected
+}
+
+func (c *computation) sortNotes() {
+	slices.SortStableFunc(c.plan.Notes, func(a, b Note) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Login, b.Login), a.Person.Compare(b.Person), cmp.Compare(a.Group, b.Group))
+	})
+	slices.SortFunc(c.plan.Trips, func(a, b Trip) int {
+		return cmp.Or(cmp.Compare(a.Guard, b.Guard), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Text, b.Text))
+	})
+	slices.SortFunc(c.plan.Forget, identity.ObjectID.Compare)
+	c.plan.Forget = slices.Compact(c.plan.Forget)
+}

@@ -1,0 +1,192 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
+	"github.com/vaultsync/vaultsync/pkg/vault"
+)
+
+// intake decides how somebody without a vault user gets one:
+//
+//	the vault has                                  | →
+//	the person's own account (external id)         | link (adopt, or an open intent)
+//	several accounts that match                    | conflict
+//	an account of another person                   | conflict; relink when that one is deleted
+//	an account of nobody                           | link (adopt), else conflict
+//	a login account that is not in this vault      | create the vault user on it (adopt)
+//	nothing                                        | create
+func (c *computation) intake(d *decision) {
+	switch {
+	case d.Pending:
+		c.wait(d, Unread, "the directory does not show the person's profile yet; tried again with the next run")
+		return
+	case d.WantErr != nil:
+		c.wait(d, Failed, d.WantErr.Error())
+		return
+	case c.postponed(d), !d.Looked:
+		return
+	}
+	adopt := c.in.Rules.Accounts.Adopt
+	own, free, taken := d.matches()
+	switch {
+	case len(own) > 1:
+		c.wait(d, Conflict, fmt.Sprintf("%d accounts of the vault carry the person's object id: %s", len(own), names(own)))
+	case len(own) == 1:
+		c.intakeOwn(d, own[0])
+	case len(free)+len(taken) > 1:
+		c.wait(d, Conflict, fmt.Sprintf("%d accounts of the vault match the person: %s", len(free)+len(taken), names(append(free, taken...))))
+	case len(taken) == 1:
+		c.intakeTaken(d, taken[0])
+	case len(free) == 1 && !adopt:
+		c.wait(d, Conflict, fmt.Sprintf("the account %s exists and is not ours (accounts.adopt: false)", free[0].LoginName))
+	case len(free) == 1:
+		c.adoptAccount(d, free[0])
+	default:
+		c.makeAccount(d)
+	}
+}
+
+// matches sorts what was found: the person's own by external id, those of
+// nobody, and those of somebody else.
+func (d *decision) matches() (own, free, taken []vault.User) {
+	for _, u := range d.Found {
+		switch u.ExternalID {
+		case d.ID.String():
+			own = append(own, u)
+		case "":
+			free = append(free, u)
+		default:
+			taken = append(taken, u)
+		}
+	}
+	return own, free, taken
+}
+
+func (c *computation) intakeOwn(d *decision, u vault.User) {
+	switch {
+	case d.Intent && u.ID != "":
+		// An earlier run made it and did not live to hear so.
+		d.user = u
+		d.after = c.freshRecord(d, true)
+		d.after.UserID = u.ID
+	case u.ID == "":
+		c.onLoginAccount(d, u)
+	case !c.in.Rules.Accounts.Adopt:
+		c.wait(d, Conflict, fmt.Sprintf("the account %s exists and is not ours (accounts.adopt: false)", u.LoginName))
+	default:
+		c.adoptAccount(d, u)
+	}
+}
+
+// intakeTaken meets an account that belongs to another person. If that person
+// is known here, resolveLogins decides once it is known what becomes of them.
+func (c *computation) intakeTaken(d *decision, u vault.User) {
+	if !d.LoginOwner.IsZero() && d.LoginOwner != d.ID && u.ExternalID == d.LoginOwner.String() {
+		c.makeAccount(d)
+		return
+	}
+	c.wait(d, Conflict, fmt.Sprintf("the account %s belongs to another person of the directory (%s)", u.LoginName, u.ExternalID))
+}
+
+// adoptAccount links an account that the vault had before: its licence, its
+// enabled state and its fields stay as they are.
+func (c *computation) adoptAccount(d *decision, u vault.User) {
+	if u.ID == "" {
+		c.onLoginAccount(d, u)
+		return
+	}
+	d.user = u
+	d.after = c.freshRecord(d, false)
+	d.after.UserID = u.ID
+	d.intake = "the account was there before and matches by " + matchedBy(d, u)
+	if u.ExternalID != d.ID.String() || !u.Managed {
+		d.action = link
+	}
+	if !u.Enabled {
+		if c.in.Rules.Accounts.EnableDisabledUsers == "all" {
+			d.enable = true
+			return
+		}
+		d.remark(HandDisabled, "the account was disabled before it was taken over, and stays so (accounts.enableDisabledUsers: "+c.in.Rules.Accounts.EnableDisabledUsers+")")
+	}
+}
+
+// onLoginAccount makes a vault user on a login account that the server has
+// already: it is used as it is and costs no licence.
+func (c *computation) onLoginAccount(d *decision, u vault.User) {
+	c.makeAccount(d)
+	d.needsLicense = false
+	d.user = u
+	d.after.Adopted, d.after.License = true, ""
+	for name, f := range d.after.Fields {
+		f.Written = false
+		d.after.Fields[name] = f
+	}
+	d.intake = "the login account was there before"
+}
+
+func (c *computation) makeAccount(d *decision) {
+	d.action = create
+	d.needsLicense = true
+	d.license = d.Want.License
+	d.after = c.freshRecord(d, true)
+	d.after.License = d.Want.License
+}
+
+func (c *computation) freshRecord(d *decision, written bool) *snapshot.Account {
+	fields := make(map[string]snapshot.Field, len(d.Want.Fields))
+	for name, value := range d.Want.Fields {
+		fields[name] = snapshot.Field{Value: value, Written: written}
+	}
+	return &snapshot.Account{
+		Person: d.ID, Number: d.Number, State: snapshot.Active, Adopted: !written, Fields: fields, Since: c.in.Now,
+	}
+}
+
+// wait leaves somebody without an account, with the reason; everybody else
+// goes on.
+func (c *computation) wait(d *decision, kind NoteKind, text string) {
+	d.remark(kind, text)
+	d.action, d.fields, d.enable, d.license, d.needsLicense = nothing, nil, false, "", false
+	if d.Record != nil && d.Record.State != snapshot.Waiting && d.Record.State != snapshot.Tombstone {
+		// An account that exists keeps what it has, and is looked at again
+		// with every run.
+		after := d.Record.Clone()
+		after.Number, after.Problem = d.Number, text
+		d.after = &after
+		return
+	}
+	fields := make(map[string]snapshot.Field, len(d.Want.Fields))
+	for name, value := range d.Want.Fields {
+		fields[name] = snapshot.Field{Value: value}
+	}
+	after := snapshot.Account{Person: d.ID, Number: d.Number, State: snapshot.Waiting, Fields: fields, Since: c.in.Now, Problem: text}
+	if rec := d.Record; rec != nil && rec.State == snapshot.Waiting {
+		after.Since, after.Rejected = rec.Since, rec.Rejected
+	}
+	d.after = &after
+}
+
+// matchedBy says in words how an account was recognized.
+func matchedBy(d *decision, u vault.User) string {
+	switch {
+	case u.ExternalID == d.ID.String():
+		return "external id"
+	case identity.Fold(u.LoginName) == identity.Fold(d.Want.Login()):
+		return "login name"
+	default:
+		return "mail address"
+	}
+}
+
+func names(users []vault.User) string {
+	list := make([]string, 0, len(users))
+	for _, u := range users {
+		list = append(list, u.LoginName)
+	}
+	slices.Sort(list)
+	return fmt.Sprint(list)
+}

@@ -1,0 +1,290 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/vaultsync/vaultsync/pkg/directory"
+	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
+)
+
+// membership is one person to put into, or take out of, one group.
+type membership struct {
+	group  *Group
+	record *snapshot.Group
+	person *decision
+	add    bool
+	why    string
+}
+
+// planGroups decides about the vault's groups and who is in them.
+func (c *computation) planGroups() {
+	for i := range c.in.Groups {
+		g := &c.in.Groups[i]
+		if g.Why != "" && g.State != directory.GroupPresent && !g.Removed {
+			c.plan.Notes = append(c.plan.Notes, Note{Kind: Unread, Group: g.label(), Text: g.Why})
+		}
+		record := c.planGroup(g)
+		if record == nil {
+			continue
+		}
+		c.planMembers(g, record)
+		c.plan.Groups = append(c.plan.Groups, *record)
+	}
+}
+
+// fresh says that the vault group has not been linked or made yet.
+func (g *Group) fresh() bool { return g.Record == nil || g.Record.VaultID == "" }
+
+func (g *Group) label() string {
+	if g.Name != "" {
+		return g.Name
+	}
+	return g.ID.String()
+}
+
+// planGroup decides about the group itself and gives the record that holds
+// before its members are changed; nil when there is nothing to work with.
+//
+//	record | vault has         | →
+//	none   | a group so linked | take its link over
+//	none   | one of that name  | link it: it is joined, its members stay
+//	none   | nothing           | create
+//	there  | another name      | rename, when the wanted name changed
+//	there  | nothing (full)    | hands deleted it: create again
+func (c *computation) planGroup(g *Group) *snapshot.Group {
+	readable := g.State == directory.GroupPresent
+	if g.fresh() {
+		if !readable || g.Name == "" || g.Removed {
+			return nil
+		}
+		if g.Actual == nil {
+			return c.createGroup(g)
+		}
+		return c.linkGroup(g)
+	}
+	record := *g.Record
+	record.Applied = record.Applied.Clone()
+	record.Configured = !g.Removed
+	if g.Removed {
+		if record.Applied.IsEmpty() {
+			c.plan.ForgetGroups = append(c.plan.ForgetGroups, g.ID)
+			return nil
+		}
+		return &record
+	}
+	record.Had = record.Had || readable && !g.Empty
+	if !g.Replaces.IsZero() {
+		c.replaceGroup(g, &record)
+	}
+	if c.in.Full && g.Actual == nil {
+		if !c.in.Rules.Repair {
+			c.plan.Drift++
+			c.plan.Notes = append(c.plan.Notes, Note{Kind: Drifted, Group: g.label(), Text: "the vault group was deleted by hand"})
+			return &record
+		}
+		record.Applied, record.Kept = roaring.New(), nil
+		return c.createGroupAs(g, &record, "the vault group was deleted by hand")
+	}
+	if readable && g.Name != "" && g.Name != record.Name {
+		c.renameGroup(g, &record)
+	}
+	return &record
+}
+
+func (c *computation) createGroup(g *Group) *snapshot.Group {
+	record := &snapshot.Group{ID: g.ID, Name: g.Name, Applied: roaring.New(), Configured: true, Had: !g.Empty}
+	return c.createGroupAs(g, record, "the group is synchronized and the vault has none of that name")
+}
+
+func (c *computation) createGroupAs(g *Group, record *snapshot.Group, why string) *snapshot.Group {
+	if g.Name != "" {
+		record.Name = g.Name
+	}
+	c.changes = append(c.changes, Change{
+		Kind: GroupCreate, Group: record.Name, GroupID: g.ID, Before: Values{},
+		After: Values{"name": record.Name, "externalId": g.ID.String()}, Why: why, VaultGroup: record,
+	})
+	return record
+}
+
+func (c *computation) linkGroup(g *Group) *snapshot.Group {
+	actual := g.Actual
+	record := &snapshot.Group{
+		ID: g.ID, VaultID: actual.ID, Name: actual.Name, Applied: roaring.New(), Configured: true,
+		Had: !g.Empty, Kept: slices.Sorted(slices.Values(actual.Members)),
+	}
+	before, after := Values{}, Values{}
+	if actual.ExternalID != g.ID.String() || !actual.Managed {
+		before["externalId"], after["externalId"] = actual.ExternalID, g.ID.String()
+	}
+	if identity.Fold(actual.Name) != identity.Fold(g.Name) {
+		before["name"], after["name"] = actual.Name, g.Name
+	}
+	if len(after) > 0 {
+		c.changes = append(c.changes, Change{
+			Kind: GroupUpdate, Group: actual.Name, GroupID: g.ID, Before: before, After: after,
+			Why: "the vault has a group of that name: it is joined, its members stay", VaultGroup: record,
+		})
+	}
+	return record
+}
+
+// replaceGroup hands a vault group whose directory group was exchanged in the
+// configuration for another over to that one: its members stay until the new
+// group has been read, and then leave as from any group.
+func (c *computation) replaceGroup(g *Group, record *snapshot.Group) {
+	c.plan.ForgetGroups = append(c.plan.ForgetGroups, g.Replaces)
+	c.changes = append(c.changes, Change{
+		Kind: GroupUpdate, Group: record.Name, GroupID: g.ID,
+		Before: Values{"externalId": g.Replaces.String()}, After: Values{"externalId": g.ID.String()},
+		Why: "the configuration names another directory group for this vault group", VaultGroup: record,
+	})
+}
+
+func (c *computation) renameGroup(g *Group, record *snapshot.Group) {
+	before := record.Name
+	after := *record
+	after.Name = g.Name
+	c.changes = append(c.changes, Change{
+		Kind: GroupUpdate, Group: before, GroupID: g.ID, Before: Values{"name": before}, After: Values{"name": g.Name},
+		Why: "renamed in the directory", VaultGroup: &after,
+	})
+}
+
+// planMembers finds who joins and who leaves the vault group. Of a group that
+// was not read in full nobody leaves: Want holds whoever was in it.
+func (c *computation) planMembers(g *Group, record *snapshot.Group) {
+	for _, d := range c.decisions {
+		if d.Record != nil && d.Record.State == snapshot.Tombstone {
+			record.Applied.Remove(d.Number) // went with the account
+		}
+	}
+	join := roaring.AndNot(g.Want, record.Applied)
+	leave := roaring.AndNot(record.Applied, g.Want)
+	drift := map[uint32]string{}
+	if c.in.Full && g.Actual != nil && !g.fresh() && !g.Actual.MembersUnknown {
+		c.driftedMembers(g, record, join, leave, drift)
+	}
+	for it := join.Iterator(); it.HasNext(); {
+		n := it.Next()
+		d := c.byNumber[n]
+		if d == nil || !d.hasAccount() {
+			continue
+		}
+		if g.fresh() && slices.Contains(record.Kept, d.user.ID) && d.user.ID != "" {
+			record.Applied.Add(n) // there already, and stays for good
+			continue
+		}
+		why := drift[n]
+		if why == "" {
+			why = "member of " + g.label()
+		}
+		c.members = append(c.members, membership{group: g, record: record, person: d, add: true, why: why})
+	}
+	for it := leave.Iterator(); it.HasNext(); {
+		n := it.Next()
+		d := c.byNumber[n]
+		if d == nil {
+			continue
+		}
+		c.leaveGroup(g, record, d, drift[n])
+	}
+}
+
+func (c *computation) leaveGroup(g *Group, record *snapshot.Group, d *decision, why string) {
+	switch rec := d.Record; {
+	case rec == nil, rec.UserID == "", rec.State == snapshot.Tombstone, d.action == vanish && !d.Present:
+		record.Applied.Remove(d.Number) // nobody there to take out
+	case slices.Contains(record.Kept, rec.UserID):
+		record.Applied.Remove(d.Number) // was in it before its first synchronization
+	case c.isProtected(d):
+		d.remark(Protected, "is protected: would have been taken out of "+g.label())
+	case !d.Present && (rec.State == snapshot.Leaving || rec.State == snapshot.Active) && d.inGrace(c):
+	default:
+		if why == "" {
+			why = d.leaveReason(g)
+		}
+		c.members = append(c.members, membership{group: g, record: record, person: d, why: why})
+	}
+}
+
+// inGrace says whether the person's leaving is not yet carried out.
+func (d *decision) inGrace(c *computation) bool { return !graceOver(d.Record, c.in.Rules, c.in.Now) }
+
+func (d *decision) leaveReason(g *Group) string {
+	if !d.Present && d.Why != "" {
+		return d.Why
+	}
+	return "no longer a member of " + g.label()
+}
+
+// hasAccount says whether the person has, or gets with this plan, a vault user
+// that can be put into groups.
+func (d *decision) hasAccount() bool {
+	switch d.action {
+	case create, link:
+		return true
+	case vanish:
+		return false
+	case nothing, update, disable:
+	}
+	if d.after != nil && d.after.UserID != "" && d.after.State == snapshot.Active {
+		return d.Present
+	}
+	rec := d.Record
+	return d.Present && rec != nil && rec.UserID != "" && (rec.State == snapshot.Active || rec.State == snapshot.Leaving || rec.State == snapshot.Left)
+}
+
+// driftedMembers finds what hands changed in the group: people of ours taken
+// out of it, or put into it. Members that are not ours are nobody's business.
+func (c *computation) driftedMembers(g *Group, record *snapshot.Group, join, leave *roaring.Bitmap, why map[uint32]string) {
+	in := make(map[string]bool, len(g.Actual.Members))
+	for _, id := range g.Actual.Members {
+		in[id] = true
+	}
+	for _, d := range c.decisions {
+		rec := d.Record
+		if rec == nil || rec.UserID == "" || rec.State == snapshot.Tombstone {
+			continue
+		}
+		applied, wanted, actual := record.Applied.Contains(d.Number), g.Want.Contains(d.Number), in[rec.UserID]
+		kept := slices.Contains(record.Kept, rec.UserID)
+		text := ""
+		switch {
+		case applied && wanted && !actual && d.hasAccount():
+			text = "taken out of " + g.label() + " by hand in the vault"
+		case !applied && !wanted && actual && !kept:
+			text = "put into " + g.label() + " by hand in the vault"
+		default:
+			continue
+		}
+		if !c.in.Rules.Repair {
+			c.plan.Drift++
+			c.plan.Notes = append(c.plan.Notes, Note{Kind: Drifted, Person: d.ID, Login: d.login(), Group: g.label(), Text: text})
+			continue
+		}
+		why[d.Number] = text
+		if actual {
+			leave.Add(d.Number)
+		} else {
+			join.Add(d.Number)
+		}
+	}
+}
+
+// fingerprint names what the directory says of a person in this vault: whether
+// they should be in it, under which login name and in which groups. Rejected
+// changes stay away until it moves.
+func (c *computation) fingerprint(d *decision) uint64 {
+	text := fmt.Sprintf("%t %t %s", d.Present, d.Pending, d.Want.Login())
+	for i := range c.in.Groups {
+		if c.in.Groups[i].Want.Contains(d.Number) {
+			text += " " + c.in.Groups[i].ID.String()
+		}
+	}
+	return fingerprintOf(text)
+}

@@ -1,0 +1,341 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vaultsync/vaultsync/pkg/config"
+	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/roster"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
+	"github.com/vaultsync/vaultsync/pkg/vault"
+)
+
+func (c *computation) decidePeople() {
+	for i := range c.in.People {
+		d := &decision{Person: &c.in.People[i]}
+		c.decisions = append(c.decisions, d)
+		c.byNumber[d.Number] = d
+		c.decide(d)
+	}
+}
+
+// decide is the life cycle of one person (lifecycle.md):
+//
+//	record           | should be in the vault | should not
+//	none, waiting    | intake: create or link | forget
+//	active           | keep                   | leave: grace, then disable
+//	leaving (grace)  | keep, no trace         | leave: grace, then disable
+//	left             | keep: come back        | release the licence when due
+//	deleted by hand  | nothing, until asked   | nothing
+func (c *computation) decide(d *decision) {
+	rec := d.Record
+	switch {
+	case rec == nil, rec.State == snapshot.Waiting, rec.State == snapshot.Tombstone && d.Recreate:
+		if d.Present {
+			c.intake(d)
+		} else if rec != nil && rec.State == snapshot.Waiting {
+			c.plan.Forget = append(c.plan.Forget, d.ID)
+		}
+	case rec.State == snapshot.Tombstone:
+		if d.Present {
+			d.remark(HandDeleted, "was deleted in the vault by hand and is not created again; vaultsync sync "+c.in.Rules.Name+" --user "+d.login()+" --recreate makes the account again")
+		}
+	case d.Present:
+		c.keep(d)
+	default:
+		c.leave(d)
+	}
+}
+
+// NeedsLook says whether the store must be asked about a person before a plan
+// can be made, and by what: the account behind the record (byID), or whatever
+// matches the person.
+func NeedsLook(p *Person, rules config.Vault, now time.Time) (look, byID bool) {
+	rec := p.Record
+	switch {
+	case rec == nil, rec.State == snapshot.Waiting, rec.State == snapshot.Tombstone && p.Recreate:
+		return p.Present && !p.Pending && p.WantErr == nil, false
+	case rec.State == snapshot.Tombstone:
+		return false, true
+	case p.Intent:
+		return true, true
+	case p.Present:
+		back := rec.State == snapshot.Left || rec.OwnDisable
+		return back || (!p.Pending && p.WantErr == nil && fieldsDiffer(rec, p.Want)), true
+	case rec.State == snapshot.Left:
+		return releaseDue(rec, rules, now), true
+	default:
+		return graceOver(rec, rules, now), true
+	}
+}
+
+func fieldsDiffer(rec *snapshot.Account, want roster.Account) bool {
+	if len(rec.Fields) != len(want.Fields) {
+		return true
+	}
+	for name, value := range want.Fields {
+		if seen, ok := rec.Fields[name]; !ok || seen.Value != value {
+			return true
+		}
+	}
+	return false
+}
+
+// graceOver says whether a leaver's account is to be disabled now.
+func graceOver(rec *snapshot.Account, rules config.Vault, now time.Time) bool {
+	since := now
+	if rec.State == snapshot.Leaving {
+		since = rec.Since
+	}
+	return !now.Before(since.Add(rules.Accounts.OnLeaveAfter))
+}
+
+func releaseDue(rec *snapshot.Account, rules config.Vault, now time.Time) bool {
+	after := rules.Accounts.ReleaseLicenseAfter
+	return after >= 0 && rec.License != identity.NoLicense && !now.Before(rec.Since.Add(after))
+}
+
+// postponed says whether a person whose last attempt failed is still to be
+// left alone; the note says until when.
+func (c *computation) postponed(d *decision) bool {
+	rec := d.Record
+	if rec == nil || rec.Tries == 0 || c.in.Insist || !c.in.Now.Before(rec.Retry) {
+		return false
+	}
+	d.remark(Failed, fmt.Sprintf("%s; tried again after %s", rec.Problem, rec.Retry.Format(time.RFC3339)))
+	return true
+}
+
+// keep brings the account of somebody who should be in the vault up to date.
+func (c *computation) keep(d *decision) {
+	rec := d.Record
+	after := rec.Clone()
+	after.Number, after.State = d.Number, snapshot.Active
+	if rec.State != snapshot.Active {
+		after.Since = c.in.Now
+	}
+	if c.postponed(d) {
+		return
+	}
+	after.Problem, after.Tries, after.Retry = "", 0, time.Time{}
+	d.after = &after
+	if !d.Looked {
+		return
+	}
+	if len(d.Found) == 0 {
+		c.vanished(d)
+		return
+	}
+	d.user = d.Found[0]
+	c.comeBack(d)
+	switch {
+	case d.Pending:
+	case d.WantErr != nil:
+		d.remark(Failed, d.WantErr.Error())
+	default:
+		c.compareFields(d)
+	}
+	if c.isProtected(d) && (len(d.fields) > 0 || d.enable || d.license != "") {
+		d.remark(Protected, "is protected: would have been updated")
+		d.action, d.fields, d.enable, d.license, d.after = nothing, nil, false, "", nil
+	}
+}
+
+// comeBack decides whether a disabled vault user is enabled again:
+//
+//	disabled by     | own    | all    | never
+//	synchronization | enable | enable | stays
+//	hands           | stays  | enable | stays
+func (c *computation) comeBack(d *decision) {
+	rec := d.Record
+	if rec.State == snapshot.Left && rec.License == identity.NoLicense && d.user.License == identity.NoLicense &&
+		d.Want.License != identity.NoLicense && d.WantErr == nil && !d.Pending {
+		d.license, d.needsLicense = d.Want.License, true
+	}
+	if d.user.Enabled {
+		d.after.OwnDisable = false
+		return
+	}
+	policy := c.in.Rules.Accounts.EnableDisabledUsers
+	if policy == "all" || policy == "own" && rec.OwnDisable {
+		d.enable = true
+		d.after.OwnDisable = false
+		return
+	}
+	if !rec.OwnDisable {
+		d.remark(HandDisabled, "was disabled in the vault by hand and stays so (accounts.enableDisabledUsers: "+policy+")")
+	} else {
+		d.remark(HandDisabled, "stays disabled (accounts.enableDisabledUsers: "+policy+")")
+	}
+}
+
+// compareFields finds the fields to write:
+//
+//	directory's value | in the vault   | →
+//	changed           | differs        | write
+//	changed           | the same       | remember
+//	unchanged         | differs, ours  | drift: repair or report (full run)
+//	unchanged         | differs, never written (adopted) | as it is
+func (c *computation) compareFields(d *decision) {
+	fields := make(map[string]snapshot.Field, len(d.Want.Fields))
+	for name, want := range d.Want.Fields {
+		seen, known := d.Record.Fields[name]
+		actual := fieldOf(d.user, name)
+		switch {
+		case !known && d.Record.Adopted:
+			fields[name] = snapshot.Field{Value: want}
+		case !known || seen.Value != want:
+			fields[name] = snapshot.Field{Value: want, Written: true}
+			if actual != want {
+				d.fields = append(d.fields, name)
+			}
+		case c.in.Full && seen.Written && !sameField(name, actual, want):
+			fields[name] = seen
+			if c.in.Rules.Repair {
+				d.fields = append(d.fields, name)
+				d.intake = "changed by hand in the vault"
+			} else {
+				c.plan.Drift++
+				d.remark(Drifted, fmt.Sprintf("%s was changed by hand in the vault from %q to %q", name, want, actual))
+			}
+		default:
+			fields[name] = seen
+		}
+	}
+	d.after.Fields = fields
+	if len(d.fields) > 0 {
+		slices.Sort(d.fields)
+		d.action = update
+	}
+}
+
+// sameField compares a field as read back. Stores spell login names and mail
+// addresses in their own way.
+func sameField(name, actual, want string) bool {
+	if name == "loginName" || name == "email" {
+		return identity.Fold(actual) == identity.Fold(want)
+	}
+	return actual == want
+}
+
+func fieldOf(u vault.User, name string) string {
+	switch name {
+	case "loginName":
+		return u.LoginName
+	case "fullName":
+		return u.FullName
+	case "email":
+		return u.Email
+	default:
+		return u.Attributes[name[len(attributePrefix):]]
+	}
+}
+
+// leave takes the access of somebody who should not be in the vault.
+func (c *computation) leave(d *decision) {
+	rec := d.Record
+	if rec.State == snapshot.Left {
+		c.stayAway(d)
+		return
+	}
+	if c.isProtected(d) {
+		d.remark(Protected, "is protected: would have been disabled ("+d.Why+")")
+		return
+	}
+	after := rec.Clone()
+	after.Number = d.Number
+	if !graceOver(rec, c.in.Rules, c.in.Now) {
+		if rec.State != snapshot.Leaving {
+			after.State, after.Since = snapshot.Leaving, c.in.Now
+			d.after = &after
+		}
+		until := after.Since.Add(c.in.Rules.Accounts.OnLeaveAfter)
+		d.remark(Grace, fmt.Sprintf("%s; keeps access until %s (accounts.onLeave.after)", d.Why, until.Format(time.RFC3339)))
+		return
+	}
+	if c.postponed(d) || !d.Looked {
+		return
+	}
+	if len(d.Found) == 0 {
+		c.vanished(d)
+		return
+	}
+	d.user = d.Found[0]
+	after.State, after.Since = snapshot.Left, c.in.Now
+	after.Problem, after.Tries, after.Retry = "", 0, time.Time{}
+	d.after = &after
+	switch {
+	case d.user.Enabled:
+		d.action, after.OwnDisable = disable, true
+	case d.Intent:
+		after.OwnDisable = true // an earlier run disabled it and did not live to hear so
+	}
+}
+
+// stayAway looks after the account of somebody who left earlier.
+func (c *computation) stayAway(d *decision) {
+	if !d.Looked || len(d.Found) == 0 || c.isProtected(d) {
+		return
+	}
+	d.user = d.Found[0]
+	if d.user.Enabled {
+		d.remark(HandEnabled, "has left, and was enabled again in the vault by hand: stays enabled")
+		return
+	}
+	if !releaseDue(d.Record, c.in.Rules, c.in.Now) || d.user.SharedElsewhere {
+		return
+	}
+	after := d.Record.Clone()
+	after.License = identity.NoLicense
+	d.after = &after
+	if d.user.License != identity.NoLicense && d.user.License != "" {
+		d.action, d.license = update, identity.NoLicense
+		d.intake = fmt.Sprintf("left on %s; the licence is given back (accounts.releaseLicense)", d.Record.Since.Format(time.DateOnly))
+	}
+}
+
+// vanished is an account of ours that the vault no longer has: hands deleted
+// it, unless there are too many of them (guard vanished).
+func (c *computation) vanished(d *decision) {
+	after := d.Record.Clone()
+	after.Number, after.State, after.Since = d.Number, snapshot.Tombstone, c.in.Now
+	after.OwnDisable, after.Problem, after.Tries, after.Retry = false, "", 0, time.Time{}
+	d.after, d.action = &after, vanish
+}
+
+func (c *computation) isProtected(d *decision) bool {
+	names := []string{d.user.LoginName}
+	if d.Record != nil {
+		names = append(names, d.Record.Login())
+	}
+	if len(d.Found) > 0 {
+		names = append(names, d.Found[0].LoginName)
+	}
+	for _, p := range c.in.Rules.Accounts.Protected {
+		for _, name := range names {
+			if name != "" && identity.Fold(p) == identity.Fold(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (d *decision) login() string {
+	if login := d.Want.Login(); login != "" {
+		return login
+	}
+	if d.Record != nil {
+		return d.Record.Login()
+	}
+	return ""
+}
+
+func (d *decision) remark(kind NoteKind, text string) {
+	if d.note != nil && d.note.Kind.Fault() && !kind.Fault() {
+		return // what keeps somebody waiting is said first
+	}
+	d.note = &Note{Kind: kind, Person: d.ID, Login: d.login(), Text: text}
+}

@@ -1,0 +1,222 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/vaultsync/vaultsync/pkg/directory"
+	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/plan"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
+)
+
+// ErrNoSuchPerson means that a person asked for is not known to the vault.
+var ErrNoSuchPerson = errors.New("no such person")
+
+// readPeople fills in what is known of the people to look at.
+func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) error {
+	s := g.scene
+	records, err := g.records(candidates)
+	if err != nil {
+		return err
+	}
+	intents := map[identity.ObjectID]bool{}
+	for _, id := range g.tx.Intents() {
+		intents[id] = true
+	}
+	s.input.People = make([]plan.Person, 0, candidates.GetCardinality())
+	for it := candidates.Iterator(); it.HasNext(); {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		n := it.Next()
+		p, err := g.person(n, records[n])
+		if err != nil {
+			return err
+		}
+		p.Intent = intents[p.ID]
+		p.Recreate = g.options.Recreate && p.ID == g.options.Person
+		s.input.People = append(s.input.People, p)
+	}
+	slices.SortFunc(s.input.People, func(a, b plan.Person) int { return a.ID.Compare(b.ID) })
+	return nil
+}
+
+// records reads what was last applied to the people, by number. In a full run
+// it adds everybody who has a record to the candidates.
+func (g *gatherer) records(candidates *roaring.Bitmap) (map[uint32]*snapshot.Account, error) {
+	found := make(map[uint32]*snapshot.Account, candidates.GetCardinality())
+	if g.full {
+		for a, err := range g.tx.Accounts() {
+			if err != nil {
+				return nil, err
+			}
+			n, _, err := g.number(a.Person)
+			if err != nil {
+				return nil, err
+			}
+			candidates.Add(n)
+			found[n] = &a
+		}
+		return found, nil
+	}
+	strays := roaring.New()
+	for it := candidates.Iterator(); it.HasNext(); {
+		n := it.Next()
+		id, ok, err := g.view.ID(n)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // the caller says where
+		}
+		if !ok {
+			strays.Add(n)
+			continue
+		}
+		a, ok, err := g.tx.Account(id)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			found[n] = &a
+		}
+	}
+	if strays.IsEmpty() {
+		return found, nil
+	}
+	return found, g.strays(strays, candidates, found)
+}
+
+// strays finds the records of numbers that the mirror does not know: people of
+// an earlier epoch. One who has come back since is known by the new number
+// from now on.
+func (g *gatherer) strays(strays, candidates *roaring.Bitmap, found map[uint32]*snapshot.Account) error {
+	for a, err := range g.tx.Accounts() {
+		if err != nil {
+			return err
+		}
+		if !strays.Contains(a.Number) {
+			continue
+		}
+		n, known, err := g.view.Number(a.Person)
+		if err != nil {
+			return err //nolint:wrapcheck // the caller says where
+		}
+		if !known {
+			found[a.Number] = &a
+			continue
+		}
+		candidates.Remove(a.Number)
+		candidates.Add(n)
+		found[n] = &a
+		for _, group := range g.scene.input.Groups {
+			if group.Record != nil && group.Record.Applied.CheckedRemove(a.Number) {
+				group.Record.Applied.Add(n)
+			}
+		}
+	}
+	return nil
+}
+
+// number is a person's number in the mirror. Somebody whom the mirror does not
+// know (any more) keeps the number of the record.
+func (g *gatherer) number(id identity.ObjectID) (uint32, bool, error) {
+	n, ok, err := g.view.Number(id)
+	if err != nil || ok {
+		return n, ok, err //nolint:wrapcheck // the caller says where
+	}
+	a, ok, err := g.tx.Account(id)
+	return a.Number, ok, err
+}
+
+func (g *gatherer) person(n uint32, record *snapshot.Account) (plan.Person, error) {
+	p := plan.Person{Number: n, Record: record, Present: g.present.Contains(n)}
+	id, ok, err := g.view.ID(n)
+	switch {
+	case err != nil:
+		return p, err //nolint:wrapcheck // the caller says where
+	case ok:
+		p.ID = id
+	case record != nil:
+		p.ID = record.Person
+	default:
+		return p, fmt.Errorf("%w: the local copy knows no person number %d", ErrNoSuchPerson, n)
+	}
+	if !p.Present {
+		p.Why, err = g.whyAway(n)
+		return p, err
+	}
+	profile, ok, err := g.view.Person(n)
+	if err != nil {
+		return p, err //nolint:wrapcheck // the caller says where
+	}
+	licenses, groups := g.groupsOf(n)
+	p.Why = "member of " + strings.Join(groups, ", ")
+	if !ok {
+		p.Pending = true
+		return p, nil
+	}
+	p.Want, p.WantErr = g.Rules.Account(profile, licenses)
+	if p.WantErr != nil {
+		return p, nil
+	}
+	owner, taken := g.tx.LoginOwner(p.Want.Login())
+	if taken && owner != p.ID {
+		p.LoginOwner = owner
+		if on, ok, err := g.view.Number(owner); err != nil {
+			return p, err //nolint:wrapcheck // the caller says where
+		} else if ok {
+			p.LoginOwnerGone = g.view.Gone().Contains(on)
+		}
+	}
+	return p, nil
+}
+
+// groupsOf are the licences and names of the groups that a person is in.
+func (g *gatherer) groupsOf(n uint32) ([]identity.License, []string) {
+	var licenses []identity.License
+	var names []string
+	for _, rg := range g.scene.roster.Groups {
+		if rg.Members.Contains(n) {
+			licenses = append(licenses, rg.License)
+			names = append(names, cmp.Or(rg.Name, rg.ID.String()))
+		}
+	}
+	for _, group := range g.scene.input.Groups {
+		if group.State == directory.GroupUnreadable && group.Want.Contains(n) && !slices.Contains(names, group.Name) {
+			names = append(names, group.Name+" (not read in full)")
+		}
+	}
+	return licenses, names
+}
+
+// whyAway says why a person should not be in the vault.
+func (g *gatherer) whyAway(n uint32) (string, error) {
+	switch {
+	case g.view.Gone().Contains(n):
+		return "deleted in the directory", nil
+	case g.Rules.Vault.Accounts.DisabledInDirectory != "ignore" && g.view.Disabled().Contains(n):
+		return "disabled in the directory", nil
+	case g.scene.outOfScope.Contains(n):
+		return "out of scope: " + g.Rules.Vault.Scope, nil
+	default:
+		return "left the last synchronized group", nil
+	}
+}
+
+func sortedIDs[T any](m map[identity.ObjectID]T) []identity.ObjectID {
+	ids := make([]identity.ObjectID, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, identity.ObjectID.Compare)
+	return ids
+}
+
+func compareGroups(a, b plan.Group) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), a.ID.Compare(b.ID))
+}

@@ -1,0 +1,165 @@
+// Package reconcile is one run of one vault: the only place that knows the
+// order of the steps. Read Vault.Run first; it is the whole program.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/vaultsync/vaultsync/pkg/apply"
+	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/plan"
+	"github.com/vaultsync/vaultsync/pkg/provlog"
+	"github.com/vaultsync/vaultsync/pkg/roster"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
+	"github.com/vaultsync/vaultsync/pkg/vault"
+)
+
+// Vault is one vault with everything that a run of it needs.
+type Vault struct {
+	Rules     *roster.Rules
+	Directory *Directory
+	Store     vault.Store
+	Snapshot  *snapshot.Snapshot
+	// Journal takes the provisioning log's entries; an error is logged and
+	// stops nothing.
+	Journal func([]provlog.Entry) error
+	Logger  *slog.Logger
+	Now     func() time.Time
+	NewID   func() string // names a run
+}
+
+// Options say what kind of run it is.
+type Options struct {
+	// Full reads directory and vault in full and compares them.
+	Full bool
+	// MaxAge is how old the local copy of the directory may be; 0 pulls anew.
+	MaxAge time.Duration
+	// DryRun plans and changes nothing but the local copy of the directory.
+	DryRun bool
+	// ByHand says that somebody asked for the run: failed people are tried
+	// again at once.
+	ByHand bool
+	// Person restricts the run to one person; Recreate makes that person's
+	// account again after a deletion by hand.
+	Person   identity.ObjectID
+	Recreate bool
+	// Approve are the keys of held changes to release.
+	Approve []string
+	// Only restricts the run to exactly these changes (apply FILE).
+	Only func(*plan.Plan) error
+	// Progress is told what the run is doing.
+	Progress func(Progress)
+}
+
+// Progress is where a run stands. Total is 0 when it is not known.
+type Progress struct {
+	Step  string // directory | store | apply
+	Done  int
+	Total int
+}
+
+// Run brings the vault to what the directory says:
+//
+//	pull ▶ mirror ▶ roster ▶ plan (guards) ▶ apply ▶ snapshot
+//
+// A run that fails on the way changes nothing that it has not reported, and
+// the next one goes on from there. The report is filled in also when the run
+// fails; the error is then the reason.
+func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
+	report := v.begin(o)
+	pulled, err := v.Directory.Pull(ctx, Pull{MaxAge: o.MaxAge, Full: o.Full, Progress: o.Progress})
+	report.Requests.Directory = pulled.Requests
+	if err != nil {
+		return v.fail(report, fmt.Errorf("read the directory %s: %w", v.Directory.Name, err))
+	}
+	store := &counted{Store: v.Store}
+	scene, err := v.look(ctx, store, o)
+	report.Requests.Store = store.requests()
+	if err != nil {
+		return v.fail(report, err)
+	}
+	report.Mode = scene.mode
+	p := plan.Compute(scene.input)
+	if o.Only != nil {
+		if err := o.Only(p); err != nil {
+			return v.fail(report, err)
+		}
+	}
+	report.plan(p)
+	if o.DryRun {
+		return v.end(report, nil), nil
+	}
+	applier := apply.Applier{
+		Store: store, Snapshot: v.Snapshot, Now: v.Now,
+		Report:   v.reporter(&report),
+		Progress: func(done, total int) { o.progress("apply", done, total) },
+	}
+	report.Counts, err = applier.Apply(ctx, p)
+	report.Requests.Store = store.requests()
+	if err != nil {
+		return v.fail(report, fmt.Errorf("apply the changes: %w", err))
+	}
+	report = v.end(report, scene)
+	return report, v.remember(scene, p, report)
+}
+
+func (o Options) progress(step string, done, total int) {
+	if o.Progress != nil {
+		o.Progress(Progress{Step: step, Done: done, Total: total})
+	}
+}
+
+func (v *Vault) begin(o Options) Report {
+	return Report{Vault: v.Name(), Run: v.NewID(), Mode: "delta", DryRun: o.DryRun, Started: v.Now().UTC()}
+}
+
+// Name is the vault's.
+func (v *Vault) Name() string { return v.Rules.Vault.Name }
+
+func (v *Vault) end(report Report, _ *scene) Report {
+	report.Finished = v.Now().UTC()
+	return report
+}
+
+func (v *Vault) fail(report Report, err error) (Report, error) {
+	report.Finished = v.Now().UTC()
+	report.Outcome, report.Error = Failed, err.Error()
+	if report.DryRun || errors.Is(err, context.Canceled) {
+		return report, err
+	}
+	return report, errors.Join(err, v.rememberFailure(report))
+}
+
+// reporter writes the provisioning log: done and failed changes always, held
+// ones once, when they are first held.
+func (v *Vault) reporter(report *Report) func(plan.Change, error) {
+	meta, err := v.Snapshot.Meta()
+	known := map[string]bool{}
+	if err == nil && meta.Held != nil {
+		for _, c := range meta.Held.Changes {
+			known[c.Key] = true
+		}
+	}
+	return func(change plan.Change, err error) {
+		entry := provlog.Entry{
+			Time: v.Now().UTC(), Vault: report.Vault, Run: report.Run, Person: change.Person, Login: change.Login,
+			Group: change.Group, Kind: string(change.Kind), Before: change.Before.JSON(), After: change.After.JSON(),
+			Why: change.Why, Outcome: "done",
+		}
+		switch {
+		case change.Held != "" && known[change.Key()]:
+			return
+		case change.Held != "":
+			entry.Outcome, entry.Error = "held", "held by the guard "+change.Held
+		case err != nil:
+			entry.Outcome, entry.Error = "failed", err.Error()
+		}
+		if err := v.Journal([]provlog.Entry{entry}); err != nil {
+			v.Logger.Error("the provisioning log cannot be written", "vault", report.Vault, "error", err)
+		}
+	}
+}
