@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -87,7 +88,8 @@ func (r *round) writePeople(tx *bolt.Tx, bucket []byte, numbers []uint32) error 
 	if len(numbers) == 0 {
 		return nil
 	}
-	if bytesAppend := numbers[0] >= r.base.head.next; bytesAppend {
+	// New people, and all of an overlay, are written behind each other.
+	if numbers[0] >= r.base.head.next || bytes.Equal(bucket, bucketOverlay) {
 		tx.Bucket(bucket).FillPercent = appendFill
 	}
 	for _, n := range numbers {
