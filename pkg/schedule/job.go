@@ -43,17 +43,17 @@ func (k Kind) covers(other Kind) bool { return k.Full || !other.Full }
 type Phase uint8
 
 const (
-	// Waiting for its time.
+	// Waiting means for its time.
 	Waiting Phase = iota + 1
-	// BackingOff: its last scheduled runs failed, it waits longer and longer.
+	// BackingOff means that its last scheduled runs failed: it waits longer and longer.
 	BackingOff
-	// Paused: no scheduled runs until resumed.
+	// Paused means no scheduled runs until resumed.
 	Paused
-	// Preparing: due, waits for its directory.
+	// Preparing means due and waiting for its directory.
 	Preparing
-	// Queued: prepared, waits for one of the places.
+	// Queued means prepared and waiting for one of the places.
 	Queued
-	// Running holds a place.
+	// Running means that it holds a place.
 	Running
 )
 
