@@ -115,7 +115,9 @@ func (s *signIn) explain(err error, seen *exchange) error {
 	defer seen.mu.Unlock()
 	var own *Error
 	if errors.As(seen.err, &own) {
-		return own
+		refused := *own
+		refused.wide = true // without a token nothing can be read
+		return &refused
 	}
 	if seen.err != nil {
 		e := unreachable("the sign-in service", seen.err)
@@ -127,7 +129,7 @@ func (s *signIn) explain(err error, seen *exchange) error {
 		wait := retryAfter(http.Header{"Retry-After": {seen.retryAfter}}, s.options.Now())
 		return &Error{Kind: directory.ErrUnreachable, Status: seen.status, after: wait, wide: true, Text: fmt.Sprintf("the sign-in service answered with HTTP %d", seen.status)}
 	case seen.status >= 300 && seen.status < 400:
-		return &Error{Kind: directory.ErrUntrustedLink, Status: seen.status, Text: fmt.Sprintf("the sign-in service answered with a redirect (HTTP %d), which is not followed", seen.status)}
+		return &Error{Kind: directory.ErrUntrustedLink, Status: seen.status, wide: true, Text: fmt.Sprintf("the sign-in service answered with a redirect (HTTP %d), which is not followed", seen.status)}
 	}
 	e := &Error{Kind: directory.ErrSignIn, Status: seen.status, Text: "the sign-in failed"}
 	if seen.code != "" {

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -26,6 +27,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/vaultsync/vaultsync/pkg/directory"
@@ -223,6 +225,7 @@ func TestCertificates(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.client = w.connect(func(o *entra.Options) {
+				o.Transport = w.verifying(cert)
 				o.Credential = entra.Credential{Type: entra.ClientCertificate, CertificateFile: w.file("cert", string(c.data))}
 				if c.password != "" {
 					o.Credential.CertificatePasswordFile = w.file("password", c.password+"\n")
@@ -260,6 +263,37 @@ func (w *world) trusting() *http.Transport {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	return transport
+}
+
+// verifying checks the assertion of a token call against cert with a JWT
+// library of its own, and signs in with the tenant's secret in its place.
+func (w *world) verifying(cert *x509.Certificate) http.RoundTripper {
+	network := w.trusting()
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		if !strings.HasSuffix(r.URL.Path, "/token") {
+			return network.RoundTrip(r)
+		}
+		raw, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		form, err := url.ParseQuery(string(raw))
+		if err != nil {
+			return nil, err
+		}
+		token, err := jwt.Parse(form.Get("client_assertion"), func(*jwt.Token) (any, error) { return cert.PublicKey, nil },
+			jwt.WithAudience(r.URL.String()), jwt.WithSubject(entrasim.DemoClientID), jwt.WithExpirationRequired())
+		if err != nil || !token.Valid {
+			return nil, fmt.Errorf("the assertion is not good: %w", err)
+		}
+		form.Del("client_assertion")
+		form.Del("client_assertion_type")
+		form.Set("client_secret", entrasim.DemoSecret)
+		body := form.Encode()
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		r.Header.Del("Content-Length")
+		return network.RoundTrip(r)
+	})
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
@@ -348,12 +382,35 @@ func TestWorkloadIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = key
-	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", w.file("federated", "not.a.token"))
-	w.client = w.connect(func(o *entra.Options) { o.Credential = entra.Credential{Type: entra.WorkloadIdentity} })
-	_, err = w.client.Check(t.Context())
-	if !errors.Is(err, directory.ErrSignIn) || !strings.Contains(err.Error(), "AADSTS") {
-		t.Errorf("a token that nobody trusts: %v", err)
+	federation := entrasim.Federated{Issuer: "https://cluster.contoso.com", Subject: "system:serviceaccount:sync", Audience: "api://AzureADTokenExchange", Key: key.Public()}
+	if err := w.tenant.UpdateApp(entrasim.DemoClientID, func(a *entrasim.App) { a.Federated = []entrasim.Federated{federation} }); err != nil {
+		t.Fatal(err)
+	}
+	token := func(subject string) string {
+		text, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+			"iss": federation.Issuer, "sub": subject, "aud": federation.Audience, "exp": time.Now().Add(time.Hour).Unix(),
+		}).SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	connect := func() error {
+		_, err := w.connect(func(o *entra.Options) { o.Credential = entra.Credential{Type: entra.WorkloadIdentity} }).Check(t.Context())
+		return err
+	}
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", w.file("federated", token(federation.Subject)))
+	if err := connect(); err != nil {
+		t.Errorf("a good token: %v", err)
+	}
+	bad := token("system:serviceaccount:other")
+	w.file("federated", bad)
+	if err := connect(); !errors.Is(err, directory.ErrSignIn) || !strings.Contains(err.Error(), "no federated credential matches") || strings.Contains(err.Error(), bad) {
+		t.Errorf("a token of another: %v", err)
+	}
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", filepath.Join(w.dir, "gone"))
+	if err := connect(); !errors.Is(err, directory.ErrSignIn) || !strings.Contains(err.Error(), "gone") {
+		t.Errorf("a missing file: %v", err)
 	}
 }
 
