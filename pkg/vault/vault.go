@@ -73,6 +73,9 @@ type User struct {
 	ExternalID string // the directory's object id, as text
 	Managed    bool   // created or linked by synchronization
 	Attributes map[string]string
+	// SharedElsewhere says that the login account also serves an enabled user
+	// of another vault of the same server.
+	SharedElsewhere bool
 }
 
 // Group is one user group of the vault.
