@@ -49,7 +49,7 @@ func (c crowd) Pull(_ context.Context, request directory.Request, deliver func(d
 }
 
 func (c crowd) stream(i int, s directory.Stream, deliver func(directory.Page) error) error {
-	last := directory.Page{Stream: i, Link: fmt.Sprintf("https://graph.contoso.com/delta?token=%040d", i)}
+	last := directory.Page{Stream: i, Link: fmt.Sprintf("https://graph.contoso.com/delta?token=%040d", len(s.Groups))}
 	if s.Link != "" {
 		return deliver(last)
 	}

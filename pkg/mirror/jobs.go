@@ -70,7 +70,8 @@ func (r *round) plan(ctx context.Context) error {
 		r.jobs = append(r.jobs, j)
 	}
 	if r.full {
-		return nil // extend packs everything
+		r.begin(r.homeless(follow)) // everything is packed anew
+		return nil
 	}
 	wanted := make(map[identity.ObjectID]bool, len(follow))
 	for _, id := range follow {
@@ -93,21 +94,23 @@ func (r *round) plan(ctx context.Context) error {
 			r.jobs = append(r.jobs, j)
 		}
 	}
+	r.begin(r.homeless(follow)) // new roots, in the same pull
 	return nil
 }
 
-// extend gives followed groups that have no stream a new one.
+// extend gives groups that turned up nested a stream.
 func (r *round) extend() {
 	if len(r.pending(false)) > 0 {
-		return // the closure is not known before they are read
+		return // more may turn up: fewer, fuller streams
 	}
-	var homeless []identity.ObjectID
-	for _, id := range followed(r.group, r.roots) {
-		if r.owner[id] == nil && r.parked[id] == nil {
-			homeless = append(homeless, id)
-		}
-	}
-	r.begin(homeless)
+	r.begin(r.homeless(followed(r.group, r.roots)))
+}
+
+// homeless are the groups that have no stream and can have one.
+func (r *round) homeless(groups []identity.ObjectID) []identity.ObjectID {
+	return slices.DeleteFunc(slices.Clone(groups), func(id identity.ObjectID) bool {
+		return r.owner[id] != nil || r.parked[id] != nil
+	})
 }
 
 // begin reads groups from the start, in new streams.
