@@ -81,6 +81,45 @@ func TestLargeRoundCrashAtEveryStep(t *testing.T) {
 	}
 }
 
+// Numbers given in a round that died name nobody afterwards.
+func TestNumbersOfADeadRoundAreForgotten(t *testing.T) {
+	t.Parallel()
+	for _, reopen := range []bool{true, false} {
+		b := newBench(t, Options{Profiles: "stream", portion: 10})
+		for n := range 35 {
+			b.dir.add(1, u(n))
+		}
+		index := 0
+		b.m.opt.cut = func(name string) error {
+			if name == "stage the index" {
+				index++
+			}
+			if index == 3 {
+				return errInjected
+			}
+			return nil
+		}
+		if _, err := b.try(root(1)); !errors.Is(err, errInjected) {
+			t.Fatalf("error %v", err)
+		}
+		b.m.opt.cut = nil
+		for n := range 35 {
+			b.dir.remove(1, u(n))
+			b.dir.add(1, u(100+n))
+		}
+		if reopen {
+			b.reopen()
+		}
+		b.refresh(root(1))
+		b.compare(truthOf(b.dir, []Root{root(1)}))
+		for n := range 35 {
+			if number, known, err := b.view().Number(u(n)); known || err != nil {
+				t.Fatalf("%d has the number %d of somebody else: %v", n, number, err)
+			}
+		}
+	}
+}
+
 // Views opened before, during and after a large round are each consistent.
 func TestViewsDuringARefresh(t *testing.T) {
 	t.Parallel()
@@ -269,6 +308,9 @@ func TestPartOfALostStreamDoesNotCount(t *testing.T) {
 	b := newBench(t, Options{Profiles: "stream"})
 	b.dir.add(1, u(1), u(2))
 	b.refresh(root(1))
+	// The second reading is silent about both, so that a word of the first
+	// would stay.
+	b.dir.hidePeople = map[identity.ObjectID]bool{u(1): true, u(2): true}
 	lost := 0
 	liar := liar{tenant: b.dir, first: func(i int, s directory.Stream) *directory.Page {
 		if s.Link == "" {
