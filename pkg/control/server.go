@@ -157,7 +157,7 @@ func (s *Server) receive(conn net.Conn) (Request, refusal, error) {
 	}
 	var h hello
 	if malformed := json.Unmarshal(payload, &h); malformed != nil {
-		return Request{}, refusal{refusedRequest, malformed.Error()}, nil
+		return Request{}, refusal{refusedRequest, malformed.Error()}, nil //nolint:nilerr // the refusal carries it
 	}
 	if h.Version != version {
 		return Request{}, refusal{refusedVersion, fmt.Sprintf("the command speaks version %d, the daemon %d", h.Version, version)}, nil
