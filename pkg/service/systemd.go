@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"strings"
 )
 
@@ -16,16 +15,6 @@ type systemd struct {
 	unit, booted string
 	// systemctl runs it and returns what it printed on both streams.
 	systemctl func(ctx context.Context, args ...string) (string, error)
-}
-
-func newSystemd() systemd {
-	return systemd{
-		unit: "/etc/systemd/system/" + Name + ".service", booted: "/run/systemd/system",
-		systemctl: func(ctx context.Context, args ...string) (string, error) {
-			out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
-			return string(out), err
-		},
-	}
 }
 
 // run calls systemctl; its error says what systemctl said.
