@@ -211,7 +211,7 @@ func (s *signIn) make(m material) (azcore.TokenCredential, error) {
 	}
 }
 
-// current generation of the credential, to be handed to renew.
+// generationNow is the generation of the credential, to be handed to renew.
 func (s *signIn) generationNow() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,7 +220,8 @@ func (s *signIn) generationNow() int {
 
 // renew forgets the tokens of a generation: the next call signs in anew. A
 // generation that is gone already is left alone, so that requests refused
-// together sign in once.
+// together sign in once. (Tokens of a managed identity are kept by the library
+// for the whole process; there a claims challenge alone brings a new one.)
 func (s *signIn) renew(generation int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

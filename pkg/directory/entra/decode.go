@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -27,7 +28,13 @@ var errCutShort = fmt.Errorf("%w: the reply is cut short", directory.ErrProtocol
 type decoder struct {
 	*jsontext.Decoder
 	in *boundedReader
+	// names holds keys and type names seen, so that a page of a million
+	// members does not make a million strings of them.
+	names map[string]string
 }
+
+// maxNames bounds what a hostile page can make the table hold.
+const maxNames = 512
 
 // boundedReader refuses a token that would have to be held and is too long.
 type boundedReader struct {
@@ -75,7 +82,7 @@ func newDecoder(in io.Reader) *decoder {
 	r := &boundedReader{in: in, limit: maxToken}
 	d := jsontext.NewDecoder(r, jsontext.AllowInvalidUTF8(true))
 	r.dec = d
-	return &decoder{Decoder: d, in: r}
+	return &decoder{Decoder: d, in: r, names: make(map[string]string, 16)}
 }
 
 // wrap makes every error of the syntax one of the protocol.
@@ -163,16 +170,40 @@ func (d *decoder) object(what string, field func(key string) error) (present boo
 		return false, err
 	}
 	for d.more() {
-		token, err := d.ReadToken()
+		raw, err := d.ReadValue()
 		if err != nil {
 			return false, d.wrap(err)
 		}
-		if err := field(token.String()); err != nil {
+		key, err := d.name(raw)
+		if err != nil {
+			return false, err
+		}
+		if err := field(key); err != nil {
 			return false, err
 		}
 	}
 	return true, d.close()
 }
+
+// name is the text of a raw string that is likely to come again.
+func (d *decoder) name(raw jsontext.Value) (string, error) {
+	if name, ok := d.names[string(raw)]; ok {
+		return name, nil
+	}
+	unquoted, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil && !utf8Error(raw) {
+		return "", fmt.Errorf("%w: a name in the reply is not a string", directory.ErrProtocol)
+	}
+	name := string(unquoted)
+	if len(d.names) < maxNames && len(raw) < 128 {
+		d.names[string(raw)] = name
+	}
+	return name, nil
+}
+
+// utf8Error reports whether raw holds bytes that are not UTF-8, which are
+// replaced rather than refused.
+func utf8Error(raw []byte) bool { return !utf8.Valid(raw) }
 
 // array reads an array and calls element for each value.
 func (d *decoder) array(what string, element func() error) (present bool, err error) {
@@ -200,6 +231,22 @@ func (d *decoder) text(what string) (s string, ok bool, err error) {
 		return token.String(), true, nil
 	default:
 		return "", false, wrongType(what, "a string", token.Kind())
+	}
+}
+
+// word reads a string that is likely to come again; null is "".
+func (d *decoder) word(what string) (string, error) {
+	raw, err := d.ReadValue()
+	if err != nil {
+		return "", d.wrap(err)
+	}
+	switch raw.Kind() {
+	case 'n':
+		return "", nil
+	case '"':
+		return d.name(raw)
+	default:
+		return "", wrongType(what, "a string", raw.Kind())
 	}
 }
 

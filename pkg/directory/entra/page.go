@@ -176,7 +176,7 @@ func member(d *decoder) (directory.MemberChange, error) {
 			c.ID = id
 			return err
 		case "@odata.type":
-			name, _, err := d.text("@odata.type")
+			name, err := d.word("@odata.type")
 			c.Kind = kindOf(name)
 			return err
 		case "@removed":
@@ -213,7 +213,7 @@ func removal(d *decoder) (directory.Removal, error) {
 		if key != "reason" {
 			return d.skip()
 		}
-		reason, _, err := d.text("the reason of @removed")
+		reason, err := d.word("the reason of @removed")
 		if reason == "deleted" {
 			gone = directory.Deleted
 		}

@@ -151,6 +151,10 @@ func (s *signIn) explain(err error, seen *exchange) error {
 		// Nothing was sent.
 		e.Text = "the sign-in failed: " + s.withoutSecrets(err)
 	}
+	if s.options.Credential.Type == ManagedIdentity {
+		e.Text = "the managed identity gave no token: " + s.withoutSecrets(err)
+		e.hint = "check that this machine has a managed identity; with Azure Arc the service's account must be allowed to read the agent's keys (group himds on Linux)"
+	}
 	if _, _, ends := s.state(); !ends.IsZero() && s.options.Now().After(ends) {
 		e.hint = "the certificate ended on " + ends.UTC().Format(time.DateOnly) + "; make a new one, register it and configure it"
 	}
