@@ -18,9 +18,6 @@ type App struct {
 	Secrets      []Secret
 	Certificates []*x509.Certificate
 	Federated    []Federated
-	// ManagedIdentity lets the host's identity endpoint hand out tokens for
-	// this app.
-	ManagedIdentity bool
 	// Roles are the application permissions that an administrator has
 	// consented to.
 	Roles []string
@@ -76,7 +73,7 @@ func (t *Tenant) AddApp(app App) {
 	t.apps[strings.ToLower(app.ClientID)] = &app
 }
 
-// UpdateApp changes a registration in place.
+// UpdateApp changes a registration in place. change must not call the tenant.
 func (t *Tenant) UpdateApp(clientID string, change func(*App)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

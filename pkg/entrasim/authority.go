@@ -176,8 +176,7 @@ func (s *Server) signInFailure(r *http.Request, now time.Time, e *signInError) r
 // issue makes an access token. It is signed for the simulator's own eyes;
 // clients may read its roles and must treat the rest as opaque.
 func (s *Server) issue(base string, t *Tenant, app App, claims bool) reply {
-	text, now := s.accessToken(base, t, app, claims)
-	_ = now
+	text := s.accessToken(base, t, app, claims)
 	b := []byte(`{"token_type":"Bearer","expires_in":` + itoa(accessTokenLife) + `,"ext_expires_in":` + itoa(accessTokenLife))
 	b = appendField(b, "access_token", text)
 	rep := newReply(http.StatusOK, append(b, '}'))
@@ -186,7 +185,7 @@ func (s *Server) issue(base string, t *Tenant, app App, claims bool) reply {
 	return rep
 }
 
-func (s *Server) accessToken(base string, t *Tenant, app App, claims bool) (string, time.Time) {
+func (s *Server) accessToken(base string, t *Tenant, app App, claims bool) string {
 	now := t.signInTime()
 	content := jwt.MapClaims{
 		"aud": base, "iss": "https://sts.windows.net/" + t.id.String() + "/",
@@ -205,7 +204,7 @@ func (s *Server) accessToken(base string, t *Tenant, app App, claims bool) (stri
 	if err != nil {
 		panic(err) // HMAC over a map of plain values cannot fail
 	}
-	return text, now
+	return text
 }
 
 // bearer is what a request's token says.

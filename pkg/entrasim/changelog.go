@@ -88,14 +88,15 @@ type edgeSpan struct {
 
 // between lists the objects that wanted picks and that changed after from, up
 // to and including to, in the order of their first change. A membership that
-// came and went, or went and came back, has not changed.
-func (t *Tenant) between(from, to int, wanted func(uint32) bool) []touched {
+// came and went, or went and came back, has not changed. The replay changes
+// before from are said again, each as the state that it led to by now.
+func (t *Tenant) between(from, replay, to int, wanted func(uint32) bool) []touched {
 	var order []uint32
 	masks := map[uint32]uint64{}
 	edges := map[uint32][]uint32{} // group → indexes into spans
 	var spans []edgeSpan
 	index := map[[2]uint32]uint32{}
-	for _, e := range t.log[from:to] {
+	for i, e := range t.log[from-replay : to] {
 		if !wanted(e.obj) {
 			continue
 		}
@@ -114,6 +115,9 @@ func (t *Tenant) between(from, to int, wanted func(uint32) bool) []touched {
 			index[key] = at
 			spans = append(spans, edgeSpan{member: e.member, before: e.op != opAdd, after: e.op != opAdd})
 			edges[e.obj] = append(edges[e.obj], at)
+		}
+		if i < replay {
+			spans[at].announced = true
 		}
 		switch s := &spans[at]; e.op {
 		case opAdd:

@@ -137,8 +137,9 @@ func (c *call) deltaByToken(kind Kind) reply {
 	cur.from, cur.to = cur.to, uint32(t.position())
 	t.mu.RUnlock()
 	cur.initial, cur.delta, cur.offset, cur.shape = false, false, 0, c.rules.shape()
+	cur.replay = 0
 	if f := c.fault(FaultReplay); f != nil { // [DOC] replays are legal
-		cur.from -= min(cur.from, uint32(max(f.Count, 1)))
+		cur.replay = min(cur.from, uint32(max(f.Count, 1)))
 	}
 	return c.deltaPage(cur, false)
 }

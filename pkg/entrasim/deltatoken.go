@@ -28,6 +28,7 @@ type cursor struct {
 	initial bool // the round began without a token
 	sel     selection
 	from    uint32 // log position that the client has
+	replay  uint32 // how many changes before from are said again
 	to      uint32 // log position that the round leads to
 	objects uint32 // size of the table when the round began
 	offset  uint32
@@ -64,7 +65,7 @@ func (t *Tenant) encode(c cursor) string {
 	}
 	b := []byte{1, byte(c.kind), flags}
 	b = binary.BigEndian.AppendUint64(b, c.incarnation)
-	for _, n := range []uint32{c.epoch, c.from, c.to, c.objects, c.offset, c.shape.part} {
+	for _, n := range []uint32{c.epoch, c.from, c.to, c.objects, c.offset, c.shape.part, c.replay} {
 		b = binary.BigEndian.AppendUint32(b, n)
 	}
 	b = binary.BigEndian.AppendUint64(b, c.sel.mask)
@@ -82,7 +83,7 @@ func (t *Tenant) mac(b []byte) []byte {
 	return h.Sum(nil)[:macSize]
 }
 
-const cursorSize = 3 + 8 + 6*4 + 3*8
+const cursorSize = 3 + 8 + 7*4 + 3*8
 
 // decode reads what encode wrote.
 func (t *Tenant) decode(text string) (cursor, error) {
@@ -101,13 +102,13 @@ func (t *Tenant) decode(text string) (cursor, error) {
 		sel:         selection{members: b[2]&4 != 0, explicit: b[2]&8 != 0},
 		incarnation: binary.BigEndian.Uint64(b[3:]),
 	}
-	for i, n := range []*uint32{&c.epoch, &c.from, &c.to, &c.objects, &c.offset, &c.shape.part} {
+	for i, n := range []*uint32{&c.epoch, &c.from, &c.to, &c.objects, &c.offset, &c.shape.part, &c.replay} {
 		*n = binary.BigEndian.Uint32(b[11+4*i:])
 	}
 	c.shape.interleave, c.shape.former = b[2]&16 != 0, b[2]&32 != 0
-	c.sel.mask = binary.BigEndian.Uint64(b[35:])
-	c.issued = time.UnixMilli(int64(binary.BigEndian.Uint64(b[43:])))
-	c.serial = binary.BigEndian.Uint64(b[51:])
+	c.sel.mask = binary.BigEndian.Uint64(b[39:])
+	c.issued = time.UnixMilli(int64(binary.BigEndian.Uint64(b[47:])))
+	c.serial = binary.BigEndian.Uint64(b[55:])
 	for rest := b[cursorSize:]; len(rest) > 0; rest = rest[16:] {
 		c.filter = append(c.filter, ID(rest[:16]))
 	}
@@ -126,7 +127,7 @@ func (c cursor) roundKey() string {
 			b = append(b, 0)
 		}
 	}
-	for _, n := range []uint32{c.from, c.to, c.objects, c.shape.part} {
+	for _, n := range []uint32{c.from, c.to, c.objects, c.shape.part, c.replay} {
 		b = binary.BigEndian.AppendUint32(b, n)
 	}
 	b = binary.BigEndian.AppendUint64(b, c.sel.mask)

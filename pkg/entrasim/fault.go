@@ -75,7 +75,7 @@ type Fault struct {
 	Kind FaultKind `json:"kind"`
 	// Path limits it to requests whose path below /v1.0 begins so, in the plain
 	// spelling: "/users/delta", "/$batch". The sign-in is "/token" and
-	// "/discovery", the identity endpoint "/identity".
+	// "/discovery".
 	Path string `json:"path,omitempty"`
 	// Where is "outer" for requests of their own, "inner" for those inside a
 	// batch, "" for both.

@@ -136,7 +136,7 @@ func (t *Tenant) planDelta(c cursor) []item {
 		}
 		wanted = func(n uint32) bool { return set[n] }
 	}
-	changes := t.between(int(c.from), int(c.to), wanted)
+	changes := t.between(int(c.from), int(c.replay), int(c.to), wanted)
 	if c.kind == User {
 		items := make([]item, 0, len(changes))
 		for _, change := range changes {

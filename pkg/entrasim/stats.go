@@ -9,7 +9,7 @@ import (
 // Stats counts what the server was asked. Requests inside a batch count as
 // inner and under their own kind.
 type Stats struct {
-	// Requests by kind: token, discovery, identity, delta, batch, inner,
+	// Requests by kind: token, tokenRefused, discovery, delta, batch, inner,
 	// getByIds, get, list, members, transitive, count, other. Total counts what
 	// came over the network to Graph.
 	Requests map[string]int `json:"requests"`
