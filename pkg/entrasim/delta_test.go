@@ -97,7 +97,6 @@ func TestFirstRound(t *testing.T) {
 			t.Error("it is shown")
 		}
 		c := start(t, small+"grant Member.Read.Hidden\n")
-		c.tenant.Grant(entrasim.PermHidden)
 		_, entries, _ := c.round(groupsDelta)
 		if _, there := entry(t, entries, "group Secret")["members@delta"]; !there {
 			t.Error("it is not shown with the permission")

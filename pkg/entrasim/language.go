@@ -24,20 +24,21 @@ import (
 // none. # begins a comment. All faulty lines are reported at once, each with
 // its number.
 func ParseTenant(text string) (*Tenant, error) {
-	id := DemoTenantID()
+	id, hasApp := DemoTenantID(), false
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "tenant "); ok {
 			if given, err := identity.ParseObjectID(strings.TrimSpace(rest)); err == nil {
 				id = given
 			}
 		}
+		hasApp = hasApp || strings.HasPrefix(strings.TrimSpace(line), "app ")
 	}
 	t := NewTenant(id)
+	if !hasApp {
+		t.AddApp(DemoApp()) // first, so that grant and revoke find it
+	}
 	if err := t.Apply(text); err != nil {
 		return nil, err
-	}
-	if len(t.apps) == 0 {
-		t.AddApp(DemoApp())
 	}
 	return t, nil
 }
