@@ -46,6 +46,9 @@ func (v Values) MarshalJSON() ([]byte, error) {
 	return b, nil
 }
 
+// Names are the names of the fields, sorted.
+func (v Values) Names() []string { return slices.Sorted(maps.Keys(v)) }
+
 // JSON is the form that MarshalJSON writes.
 func (v Values) JSON() map[string]any {
 	out := make(map[string]any, len(v))

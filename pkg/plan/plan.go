@@ -126,7 +126,9 @@ type Plan struct {
 }
 
 // Compute makes the plan.
-func Compute(in Input) *Plan {
+func Compute(in Input) *Plan { return compute(in).plan }
+
+func compute(in Input) *computation {
 	c := &computation{in: in, plan: &Plan{}, byNumber: make(map[uint32]*decision, len(in.People))}
 	c.decidePeople()
 	c.resolveLogins()
@@ -135,7 +137,7 @@ func Compute(in Input) *Plan {
 	c.collect()
 	c.guard()
 	c.finish()
-	return c.plan
+	return c
 }
 
 // computation is a plan in the making.

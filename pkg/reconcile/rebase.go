@@ -6,6 +6,7 @@ import (
 
 	"github.com/RoaringBitmap/roaring/v2"
 
+	"github.com/vaultsync/vaultsync/pkg/identity"
 	"github.com/vaultsync/vaultsync/pkg/mirror"
 	"github.com/vaultsync/vaultsync/pkg/snapshot"
 )
@@ -71,4 +72,25 @@ func translate(set *roaring.Bitmap, numbers map[uint32]uint32) *roaring.Bitmap {
 		}
 	}
 	return fresh
+}
+
+// forget makes a person whose account vanished a newcomer again: without
+// record, and in no group.
+func (v *Vault) forget(tx *snapshot.Tx, id identity.ObjectID) error {
+	a, ok, err := tx.Account(id)
+	if err != nil || !ok {
+		return err
+	}
+	groups, err := tx.Groups()
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if g.Applied.CheckedRemove(a.Number) {
+			if err := tx.PutGroup(g); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.DeleteAccount(id)
 }

@@ -40,6 +40,8 @@ type Options struct {
 	MaxAge time.Duration
 	// DryRun plans and changes nothing but the local copy of the directory.
 	DryRun bool
+	// Prepared says that the directory has been read for this run already.
+	Prepared bool
 	// ByHand says that somebody asked for the run: failed people are tried
 	// again at once.
 	ByHand bool
@@ -49,6 +51,8 @@ type Options struct {
 	Recreate bool
 	// Approve are the keys of held changes to release.
 	Approve []string
+	// Reject are the keys of held changes to drop.
+	Reject []string
 	// Only restricts the run to exactly these changes (apply FILE).
 	Only func(*plan.Plan) error
 	// Progress is told what the run is doing.
@@ -71,7 +75,7 @@ type Progress struct {
 // fails; the error is then the reason.
 func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 	report := v.begin(o)
-	pulled, err := v.Directory.Pull(ctx, Pull{MaxAge: o.MaxAge, Full: o.Full, Progress: o.Progress})
+	pulled, err := v.Directory.Pull(ctx, Pull{MaxAge: o.MaxAge, Full: o.Full && !o.Prepared, Progress: o.Progress})
 	report.Requests.Directory = pulled.Requests
 	if err != nil {
 		return v.fail(report, fmt.Errorf("read the directory %s: %w", v.Directory.Name, err))
@@ -83,6 +87,14 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 		return v.fail(report, err)
 	}
 	report.Mode = scene.mode
+	if len(o.Reject) > 0 {
+		if report.Rejected, err = v.reject(scene, o.Reject); err != nil {
+			return v.fail(report, err)
+		}
+		if scene, err = v.look(ctx, store, o); err != nil {
+			return v.fail(report, err)
+		}
+	}
 	p := plan.Compute(scene.input)
 	if o.Only != nil {
 		if err := o.Only(p); err != nil {
@@ -90,8 +102,9 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 		}
 	}
 	report.plan(p)
+	report.Released = p.Released(scene.input.Approved)
 	if o.DryRun {
-		return v.end(report, nil), nil
+		return v.end(report), nil
 	}
 	applier := apply.Applier{
 		Store: store, Snapshot: v.Snapshot, Now: v.Now,
@@ -99,12 +112,15 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 		Progress: func(done, total int) { o.progress("apply", done, total) },
 	}
 	report.Counts, err = applier.Apply(ctx, p)
+	if report.Counts.Failed > 0 && report.Outcome == OK {
+		report.Outcome = Partial
+	}
 	report.Requests.Store = store.requests()
 	if err != nil {
 		return v.fail(report, fmt.Errorf("apply the changes: %w", err))
 	}
-	report = v.end(report, scene)
-	return report, v.remember(scene, p, report)
+	report = v.end(report)
+	return report, v.remember(scene, p, report, o.Only == nil && report.Mode != "user")
 }
 
 func (o Options) progress(step string, done, total int) {
@@ -120,7 +136,7 @@ func (v *Vault) begin(o Options) Report {
 // Name is the vault's.
 func (v *Vault) Name() string { return v.Rules.Vault.Name }
 
-func (v *Vault) end(report Report, _ *scene) Report {
+func (v *Vault) end(report Report) Report {
 	report.Finished = v.Now().UTC()
 	return report
 }

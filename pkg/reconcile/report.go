@@ -39,6 +39,11 @@ type Report struct {
 	Guards []plan.Trip `json:"guards,omitempty"`
 	Drift  int         `json:"drift,omitempty"`
 
+	// Released and Rejected count the held changes that an administrator's
+	// approval let go, or dropped.
+	Released int `json:"released,omitempty"`
+	Rejected int `json:"rejected,omitempty"`
+
 	// Plan is what the run computed.
 	Plan *plan.Plan `json:"-"`
 }
@@ -79,10 +84,11 @@ func (r *Report) plan(p *plan.Plan) {
 }
 
 // remember moves the vault's cursor: everything the mirror says up to it has
-// been done, is held, or is queued for another try.
-func (v *Vault) remember(s *scene, p *plan.Plan, report Report) error {
+// been done, is held, or is queued for another try. A run that was restricted
+// to some people or changes moves nothing.
+func (v *Vault) remember(s *scene, p *plan.Plan, report Report, whole bool) error {
 	meta := s.meta
-	if report.Mode != "user" {
+	if whole {
 		meta.Epoch, meta.Cursor, meta.Rules, meta.Store = s.epoch, s.revision, s.rules, s.store
 		meta.Imported = true
 		meta.Pinned = p.Pinned
@@ -100,7 +106,7 @@ func (v *Vault) remember(s *scene, p *plan.Plan, report Report) error {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return v.Snapshot.Write(func(tx *snapshot.Tx) error {
-		if report.Mode != "user" {
+		if whole {
 			if err := tx.PutOutOfScope(s.outOfScope); err != nil {
 				return err
 			}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/vaultsync/vaultsync/pkg/config"
+	"github.com/vaultsync/vaultsync/pkg/control"
+	"github.com/vaultsync/vaultsync/pkg/reconcile"
+	"github.com/vaultsync/vaultsync/pkg/schedule"
+)
+
+// daemon runs the vaults when they are due and executes the commands that
+// reach it. It has one app at a time; reload exchanges it when nothing uses it.
+type daemon struct {
+	log    *slog.Logger
+	load   func() (*config.Config, error)
+	runner *schedule.Runner
+	// told hears of every run that ended.
+	told func(reconcile.Report, error)
+
+	mu    sync.Mutex
+	app   *app
+	users int
+	idle  *sync.Cond
+}
+
+// reloadPatience bounds how long a reload waits for runs and commands to end.
+const reloadPatience = 5 * time.Minute
+
+// runDaemon runs until ctx is done and everything has reached a safe point.
+// ready is called once the daemon takes commands.
+func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), log *slog.Logger, told func(reconcile.Report, error), ready func(*daemon)) (err error) {
+	if err := ownFolder(cfg.DataDir); err != nil {
+		return err
+	}
+	d := &daemon{log: log, load: load, told: told}
+	d.idle = sync.NewCond(&d.mu)
+	server, err := control.Listen(endpoint(cfg), control.Options{ConfigDigest: d.digest, Logger: log})
+	if err != nil {
+		return err //nolint:wrapcheck // says where
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	times, err := schedule.OpenFile((&app{cfg: cfg}).timesPath())
+	if err != nil {
+		return err //nolint:wrapcheck // says where
+	}
+	defer func() { err = errors.Join(err, times.Close()) }()
+	a, err := openApp(cfg, log)
+	if err != nil {
+		return err
+	}
+	d.app = a
+	defer func() { err = errors.Join(err, d.app.Close()) }()
+	d.runner, err = schedule.NewRunner(schedule.Options{Concurrency: cfg.Concurrency, Logger: log, Times: times}, d.jobs(cfg))
+	if err != nil {
+		return err //nolint:wrapcheck // says where
+	}
+	a.runner = d.runner
+	return d.serve(ctx, server, ready)
+}
+
+// serve runs the actors of the daemon; the first that fails ends them all.
+func (d *daemon) serve(ctx context.Context, server *control.Server, ready func(*daemon)) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var wait sync.WaitGroup
+	var errs [3]error
+	actor := func(i int, run func() error) {
+		wait.Go(func() {
+			defer stop()
+			errs[i] = run()
+		})
+	}
+	actor(0, func() error { return d.runner.Run(ctx) })
+	actor(1, func() error { return server.Serve(ctx, d.execute) })
+	actor(2, func() error { return d.serveAPI(ctx) })
+	ready(d)
+	wait.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// use gives the app for as long as release is not called.
+func (d *daemon) use() (a *app, release func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.users++
+	return d.app, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.users--
+		d.idle.Broadcast()
+	}
+}
+
+func (d *daemon) digest() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.app.cfg.Digest
+}
+
+// execute runs one command line that a client sent.
+func (d *daemon) execute(ctx context.Context, request control.Request, streams control.Streams) int {
+	s := &session{out: streams.Stdout, err: streams.Stderr, outTerminal: request.StdoutTerminal, errTerminal: request.StderrTerminal, in: bytes.NewReader(nil)}
+	if input, ok := request.Input("-"); ok {
+		s.in = bytes.NewReader(input)
+	}
+	if len(request.Args) > 0 && request.Args[0] == "reload" {
+		if err := d.reload(ctx); err != nil {
+			fmt.Fprintln(s.err, errorText(err)) //nolint:errcheck // nowhere left to say so
+			return exitCode(ctx, err)
+		}
+		fmt.Fprintln(s.out, "the configuration was read again") //nolint:errcheck // a remark
+		return exitDone
+	}
+	a, release := d.use()
+	defer release()
+	s.daemon = a
+	return s.execute(ctx, request.Args)
+}
+
+// jobs are the vaults' runs.
+func (d *daemon) jobs(cfg *config.Config) []schedule.Job {
+	var jobs []schedule.Job
+	for _, v := range cfg.Vaults {
+		settings, _ := cfg.Directory(v.Directory)
+		jobs = append(jobs, schedule.Job{
+			Name: v.Name, Spec: v.Schedule,
+			Prepare: func(ctx context.Context, kind schedule.Kind) error {
+				return d.prepare(ctx, v, kind, settings.Freshness)
+			},
+			Run: func(ctx context.Context, kind schedule.Kind) error { return d.run(ctx, v, kind, settings.Freshness) },
+		})
+	}
+	return jobs
+}
+
+// prepare waits for the vault's directory, before the vault takes a place.
+func (d *daemon) prepare(ctx context.Context, v config.Vault, kind schedule.Kind, freshness time.Duration) error {
+	a, release := d.use()
+	defer release()
+	dir, err := a.directory(v.Directory)
+	if err != nil {
+		return err
+	}
+	_, err = dir.Pull(ctx, reconcile.Pull{
+		MaxAge: maxAge(kind, freshness), Full: kind.Full && kind.ByHand,
+		Progress: func(p reconcile.Progress) { a.tell(v.Name, p) },
+	})
+	if err != nil {
+		a.failed(v.Name, err)
+		return fmt.Errorf("read the directory %s: %w", v.Directory, err)
+	}
+	return nil
+}
+
+// maxAge is how old the local copy may be: a run by hand asks the directory.
+func maxAge(kind schedule.Kind, freshness time.Duration) time.Duration {
+	if kind.ByHand {
+		return 0
+	}
+	return freshness
+}
+
+// run makes one run; its directory has just been read.
+func (d *daemon) run(ctx context.Context, v config.Vault, kind schedule.Kind, freshness time.Duration) error {
+	a, release := d.use()
+	defer release()
+	report, err := a.run(ctx, v.Name, reconcile.Options{Full: kind.Full, MaxAge: max(freshness, time.Minute), Prepared: true, ByHand: kind.ByHand})
+	d.told(report, err)
+	return err
+}
+
+// reload reads the configuration again, all or nothing: with a problem in it,
+// or with state that cannot be opened, everything stays as it was.
+func (d *daemon) reload(ctx context.Context) error {
+	cfg, err := d.load()
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if cfg.DataDir != d.app.cfg.DataDir {
+		return usageError{text: "dataDir cannot change while the daemon runs", hint: "stop the service, move the folder, start it again"}
+	}
+	if err := d.waitIdle(ctx); err != nil {
+		return err
+	}
+	before := d.app
+	if err := before.Close(); err != nil {
+		d.log.Warn("closing the state", "error", err)
+	}
+	next, err := openApp(cfg, d.log)
+	if err == nil {
+		err = d.runner.Replace(d.jobs(cfg), cfg.Concurrency)
+	}
+	if err != nil {
+		back, backErr := openApp(before.cfg, d.log)
+		if backErr != nil {
+			return errors.Join(err, backErr)
+		}
+		next = back
+	}
+	next.runner = d.runner
+	d.app = next
+	return err
+}
+
+// waitIdle waits, with d.mu held, until no run and no command uses the app.
+func (d *daemon) waitIdle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reloadPatience)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.idle.Broadcast()
+	})()
+	for d.users > 0 {
+		if ctx.Err() != nil {
+			return fmt.Errorf("runs are under way and do not end; the configuration stays as it was: %w", context.Cause(ctx))
+		}
+		d.idle.Wait()
+	}
+	return nil
+}

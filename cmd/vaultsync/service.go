@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vaultsync/vaultsync/pkg/config"
+	"github.com/vaultsync/vaultsync/pkg/service"
+)
+
+// aliveWithin is how long the scheduler may be silent before the watchdog
+// takes the daemon for hung: it looks at least every half minute.
+const aliveWithin = 2 * time.Minute
+
+// serviceWork is the daemon as the service manager runs it.
+func (s *session) serviceWork(cfg *config.Config, log *slog.Logger, failure *error) service.Work {
+	notifier := service.NewNotifier(os.Getenv, os.Getpid())
+	return func(ctx context.Context, ready func()) int {
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		context.AfterFunc(ctx, func() {
+			if err := notifier.Stopping(); err != nil {
+				log.Warn("systemd cannot be told", "error", err)
+			}
+		})
+		*failure = runDaemon(ctx, cfg, s.load, log, logRun(log), func(d *daemon) {
+			ready()
+			go d.reloadOnHangup(ctx)
+			go func() {
+				alive := func() bool { return time.Since(d.runner.LastTurn()) < aliveWithin }
+				if err := errors.Join(notifier.Ready(), notifier.Watch(ctx, alive)); err != nil {
+					log.Warn("systemd cannot be told", "error", err)
+				}
+			}()
+			log.Info("vaultsync is running", "vaults", len(cfg.Vaults), "dataDir", cfg.DataDir)
+		})
+		return exitCode(ctx, *failure)
+	}
+}
+
+// reloadOnHangup reads the configuration again on SIGHUP, as systemd's reload
+// sends it.
+func (d *daemon) reloadOnHangup(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			if err := d.reload(ctx); err != nil {
+				d.log.Error("the configuration was not read again", "error", err)
+			}
+		}
+	}
+}
+
+func serviceCommand(s *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "service", Short: "Install, remove, start, stop the Windows service or systemd unit",
+		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var account string
+	install := &cobra.Command{
+		Use: "install", Short: "Register the service, to be started at boot", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			i, err := s.installation(account)
+			if err != nil {
+				return err
+			}
+			if err := service.NewManager().Install(cmd.Context(), i); err != nil {
+				return err //nolint:wrapcheck // says where
+			}
+			fmt.Fprintln(s.out, "installed; start it with: vaultsync service start") //nolint:errcheck // a remark
+			return nil
+		},
+	}
+	install.Flags().StringVar(&account, "account", "", "the Windows `ACCOUNT` that the service runs as (default: LocalSystem)")
+	verb := func(use, short, done string, work func(service.Manager, context.Context) error) *cobra.Command {
+		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := work(service.NewManager(), cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintln(s.out, done) //nolint:errcheck // a remark
+			return nil
+		}}
+	}
+	status := &cobra.Command{
+		Use: "status", Short: "Say whether the service runs", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			state, err := service.NewManager().Query(cmd.Context())
+			if err != nil {
+				return err //nolint:wrapcheck // says where
+			}
+			fmt.Fprintln(s.out, state) //nolint:errcheck // a remark
+			return nil
+		},
+	}
+	cmd.AddCommand(install,
+		verb("uninstall", "Stop and remove the service; configuration and state stay", "removed; configuration and state are where they were", service.Manager.Uninstall),
+		verb("start", "Start the service", "started", service.Manager.Start),
+		verb("stop", "Stop the service at its next safe point", "stopped", service.Manager.Stop),
+		status)
+	return cmd
+}
+
+// installation is what the service's command line and unit name.
+func (s *session) installation(account string) (service.Installation, error) {
+	cfg, err := s.load()
+	if err != nil {
+		return service.Installation{}, err
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return service.Installation{}, fmt.Errorf("find this program: %w", err)
+	}
+	file, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return service.Installation{}, fmt.Errorf("find the configuration: %w", err)
+	}
+	i := service.Installation{Executable: executable, ConfigFile: file, DataDir: cfg.DataDir, Account: account}
+	for _, d := range cfg.Directories {
+		for _, secret := range []string{d.Credential.SecretFile, d.Credential.CertificateFile, d.Credential.CertificatePasswordFile} {
+			if secret != "" && !slices.Contains(i.Credentials, secret) {
+				i.Credentials = append(i.Credentials, secret)
+			}
+		}
+	}
+	return i, nil
+}
