@@ -1,0 +1,111 @@
+package observe
+
+import (
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// The keys of log attributes, so that the same thing has the same key
+// everywhere.
+const (
+	KeyVault     = "vault"
+	KeyRun       = "run"
+	KeyGroup     = "group"
+	KeyPerson    = "person"
+	KeyDirectory = "directory"
+	KeyError     = "error"
+)
+
+// NewLogger is a logger that writes one line a record to w. level is debug,
+// info, warn or error, format is text or json, in any case; the configuration
+// has checked both, and what it does not know is read as info and text.
+//
+// Times are UTC. No value can break or forge a line, whatever it holds. Secrets
+// have no business in a log; as a net below that rule, attributes named like
+// one are written as <redacted>, and so is what looks like one inside a message
+// or a value.
+func NewLogger(w io.Writer, level, format string) *slog.Logger {
+	asJSON := strings.EqualFold(format, "json")
+	options := &slog.HandlerOptions{Level: levelOf(level), ReplaceAttr: net{json: asJSON}.replace}
+	if asJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func levelOf(name string) slog.Level {
+	switch strings.ToLower(name) {
+	case "debug":
+		return slog.LevelDebug
+	case "warn":
+		return slog.LevelWarn
+	case "error":
+		return slog.LevelError
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// net is what every attribute goes through on its way to a line.
+type net struct{ json bool }
+
+func (n net) replace(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.LevelKey {
+		return a
+	}
+	if sensitiveName(a.Key) || sensitiveGroup(groups) {
+		if !harmless(a.Value.Kind()) {
+			a.Value = slog.StringValue(redacted)
+			return a
+		}
+	}
+	switch a.Value.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(n.clean(a.Value.String()))
+	case slog.KindTime:
+		a.Value = slog.TimeValue(a.Value.Time().UTC())
+	case slog.KindAny:
+		a.Value = n.anyValue(a.Value.Any())
+	case slog.KindBool, slog.KindDuration, slog.KindFloat64, slog.KindInt64, slog.KindUint64, slog.KindGroup, slog.KindLogValuer:
+	}
+	return a
+}
+
+// harmless reports whether a value of this kind cannot be a secret, whatever
+// its name: tokenExpires, passwordSet.
+func harmless(kind slog.Kind) bool {
+	return kind == slog.KindBool || kind == slog.KindTime || kind == slog.KindDuration
+}
+
+func (n net) clean(s string) string {
+	s = scrub(cut(s))
+	if n.json {
+		return visible(s)
+	}
+	return s // the text handler quotes what cannot be printed
+}
+
+func (n net) anyValue(v any) slog.Value {
+	switch v := v.(type) {
+	case nil:
+		return slog.AnyValue(nil)
+	case time.Time:
+		return slog.TimeValue(v.UTC())
+	case *slog.Source:
+		return slog.AnyValue(v)
+	}
+	if text, ok := textOf(v); ok {
+		return slog.StringValue(n.clean(text))
+	}
+	tree, err := treeOf(v)
+	if err != nil {
+		return slog.StringValue(err.Error())
+	}
+	tree = n.prune(tree)
+	if n.json {
+		return slog.AnyValue(tree)
+	}
+	return slog.StringValue(cut(compact(tree)))
+}
