@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/identity"
@@ -119,11 +120,11 @@ func batchLength(due []plan.Change) int {
 	return n
 }
 
-// remember writes what changes nothing in the vault. The plan has looked at
-// everybody with an open intent, so those end here.
+// remember writes what changes nothing in the vault, and ends the intents of
+// those whom the plan has looked at.
 func (a *Applier) remember(p *plan.Plan) error {
 	return a.Snapshot.Write(func(tx *snapshot.Tx) error {
-		if err := tx.Settle(tx.Intents()); err != nil {
+		if err := tx.Settle(p.Settled); err != nil {
 			return err
 		}
 		for _, id := range p.Forget {
@@ -162,11 +163,7 @@ type run struct {
 
 // batch makes changes of one kind: intents, the store's answers, outcomes.
 func (r *run) batch(ctx context.Context, changes []plan.Change) error {
-	var ids []identity.ObjectID
-	for _, change := range changes {
-		ids = append(ids, subject(change))
-	}
-	if err := r.Snapshot.Write(func(tx *snapshot.Tx) error { return tx.Intend(ids) }); err != nil {
+	if err := r.intend(changes); err != nil {
 		return err
 	}
 	results := r.perform(ctx, changes)
@@ -181,7 +178,7 @@ func (r *run) batch(ctx context.Context, changes []plan.Change) error {
 		if errors.Is(err, errNotTried) {
 			continue
 		}
-		if stopped(err) || errors.Is(err, vault.ErrUnreachable) {
+		if untouched(err) {
 			fatal = err
 			continue
 		}
@@ -198,12 +195,65 @@ func (r *run) batch(ctx context.Context, changes []plan.Change) error {
 	return nil
 }
 
-// subject is what an intent is about.
+// intend notes what is about to be done and could not be told afterwards from
+// what somebody else did: an account made or taken over is noted with the
+// record that it is to have, a disable by name. Everything else is found again
+// by comparing, and may be done twice.
+func (r *run) intend(changes []plan.Change) error {
+	if !slices.ContainsFunc(changes, intended) {
+		return nil
+	}
+	return r.Snapshot.Write(func(tx *snapshot.Tx) error {
+		for _, change := range changes {
+			if !intended(change) || r.failed[change.Person] != nil {
+				continue
+			}
+			if err := tx.Intend([]identity.ObjectID{change.Person}); err != nil {
+				return err
+			}
+			if change.Kind == plan.Disable {
+				continue
+			}
+			waiting := change.Record.Clone()
+			waiting.State, waiting.UserID = snapshot.Waiting, ""
+			if before, ok, err := tx.Account(change.Person); err != nil {
+				return err
+			} else if ok {
+				waiting.Problem, waiting.Tries, waiting.Retry = before.Problem, before.Tries, before.Retry
+			}
+			if err := tx.PutAccount(waiting); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// intended says whether a change needs an intent.
+func intended(change plan.Change) bool {
+	switch change.Kind {
+	case plan.Create, plan.Disable:
+		return true
+	case plan.Update:
+		return change.After["externalId"] != ""
+	case plan.GroupCreate, plan.GroupUpdate, plan.Enable, plan.MemberAdd, plan.MemberRemove:
+		return false
+	default:
+		return true
+	}
+}
+
+// subject is whom or what a change is about.
 func subject(change plan.Change) identity.ObjectID {
 	if change.Person.IsZero() {
 		return change.GroupID
 	}
 	return change.Person
+}
+
+// untouched says that the store did not begin, or did not do, the change.
+func untouched(err error) bool {
+	return !errors.Is(err, vault.ErrUnknownOutcome) && (stopped(err) || errors.Is(err, vault.ErrUnreachable))
 }
 
 func stopped(err error) bool {

@@ -36,6 +36,9 @@ func (r *run) perform(ctx context.Context, changes []plan.Change) []vault.Result
 	}
 	for i, change := range changes {
 		switch {
+		case errors.Is(results[i].Err, errNotTried):
+		case results[i].Err != nil && change.Kind == plan.GroupUpdate && change.After["externalId"] == "":
+			// A group that keeps its old name can be joined and left.
 		case results[i].Err != nil:
 			r.failed[subject(change)] = results[i].Err
 		case change.Kind == plan.Create:
@@ -152,12 +155,15 @@ func (r *run) performMembers(ctx context.Context, changes []plan.Change) []vault
 	}
 	for k, result := range r.Store.Apply(ctx, send) {
 		indexes := byGroup[order[k]]
-		single := result.Err != nil && len(indexes) > 1 && !stopped(result.Err) && !errors.Is(result.Err, vault.ErrUnreachable)
+		single := result.Err != nil && len(indexes) > 1 && !untouched(result.Err)
 		for j, i := range indexes {
 			results[i].Err = result.Err
 			if single {
 				one := vault.Change{Op: op, GroupID: send[k].GroupID, Members: send[k].Members[j : j+1]}
 				results[i].Err = r.Store.Apply(ctx, []vault.Change{one})[0].Err
+			}
+			if op == vault.RemoveMembers && errors.Is(results[i].Err, vault.ErrNotFound) {
+				results[i].Err = nil // the group is gone, and the membership with it
 			}
 		}
 	}

@@ -16,9 +16,12 @@ func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Res
 	groups := map[identity.ObjectID]*snapshot.Group{}
 	for i, change := range changes {
 		result := results[i]
-		if errors.Is(result.Err, errNotTried) || stopped(result.Err) || errors.Is(result.Err, vault.ErrUnreachable) {
+		switch {
+		case errors.Is(result.Err, errNotTried):
+			continue // what became of the change before it is not known or has been said
+		case untouched(result.Err):
 			// Not begun, or nothing changed: due again with the next run.
-			if err := tx.Settle([]identity.ObjectID{subject(change)}); err != nil {
+			if err := settleIntent(tx, change); err != nil {
 				return err
 			}
 			continue
@@ -40,7 +43,7 @@ func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Res
 		if errors.Is(result.Err, vault.ErrUnknownOutcome) {
 			continue // the intent stays open: the next run looks before it writes
 		}
-		if err := tx.Settle([]identity.ObjectID{subject(change)}); err != nil {
+		if err := settleIntent(tx, change); err != nil {
 			return err
 		}
 	}
@@ -52,6 +55,15 @@ func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Res
 	return nil
 }
 
+// settleIntent ends the intent of the change itself, not that of an earlier one
+// about the same person.
+func settleIntent(tx *snapshot.Tx, change plan.Change) error {
+	if !intended(change) {
+		return nil
+	}
+	return tx.Settle([]identity.ObjectID{change.Person})
+}
+
 func settleGroup(tx *snapshot.Tx, change plan.Change, result vault.Result) error {
 	if result.Err != nil {
 		return nil // the group has no id, or its old name: due again with the next run
@@ -60,6 +72,7 @@ func settleGroup(tx *snapshot.Tx, change plan.Change, result vault.Result) error
 	if err != nil || !ok {
 		return err
 	}
+	g.VaultID = change.VaultGroup.VaultID
 	if result.ID != "" {
 		g.VaultID = result.ID
 	}
@@ -110,6 +123,11 @@ func settlePerson(tx *snapshot.Tx, change plan.Change, result vault.Result) erro
 		}
 	case plan.Update, plan.MemberAdd, plan.MemberRemove, plan.GroupCreate, plan.GroupUpdate:
 	}
+	if !change.Replaces.IsZero() {
+		if err := tx.DeleteAccount(change.Replaces); err != nil {
+			return err
+		}
+	}
 	return tx.PutAccount(after)
 }
 
@@ -133,6 +151,10 @@ func (r *run) settleFailure(tx *snapshot.Tx, change plan.Change, cause error) er
 		return tx.PutAccount(record)
 	}
 	record.Problem = fmt.Sprintf("%s failed: %v", change.Kind, cause)
+	if errors.Is(cause, vault.ErrNoLicense) {
+		// Taken between the look and the write: tried again with every run.
+		return tx.PutAccount(record)
+	}
 	record.Tries++
 	record.Retry = r.Now().Add(pause(record.Tries))
 	return tx.PutAccount(record)

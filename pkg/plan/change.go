@@ -20,8 +20,8 @@ type Kind string
 // The kinds of change, in the order in which they are made: room and names are
 // freed before they are taken, access is taken before it is given.
 const (
-	GroupCreate  Kind = "groupCreate"
 	GroupUpdate  Kind = "groupUpdate"
+	GroupCreate  Kind = "groupCreate"
 	Disable      Kind = "disable"
 	MemberRemove Kind = "memberRemove"
 	Update       Kind = "update"
@@ -30,7 +30,7 @@ const (
 	MemberAdd    Kind = "memberAdd"
 )
 
-var kindOrder = []Kind{GroupCreate, GroupUpdate, Disable, MemberRemove, Update, Enable, Create, MemberAdd} //nolint:gochecknoglobals // a constant list
+var kindOrder = []Kind{GroupUpdate, GroupCreate, Disable, MemberRemove, Update, Enable, Create, MemberAdd} //nolint:gochecknoglobals // a constant list
 
 // Values are the fields that a change finds and leaves, by name: loginName,
 // fullName, email, license, externalId, enabled, name, attributes.TARGET.
@@ -132,6 +132,9 @@ type Change struct {
 	// Record is what to remember of the person once all of the person's
 	// changes are made.
 	Record *snapshot.Account `json:"-"`
+	// Replaces is the person whose account this one takes over: forgotten once
+	// the change is made, and not before.
+	Replaces identity.ObjectID `json:"-"`
 	// VaultGroup is what to remember of the group, for the group kinds.
 	VaultGroup *snapshot.Group `json:"-"`
 }

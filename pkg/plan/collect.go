@@ -35,21 +35,24 @@ func (c *computation) collectPerson(d *decision) {
 				after[name] = value
 			}
 		}
+		if d.user.LoginName != "" {
+			after["loginName"] = d.user.LoginName // the login account there is, as it is spelled
+		}
 		if d.needsLicense && d.license != "" {
 			after["license"] = string(d.license)
 		}
 		c.changes = append(c.changes, c.change(d, Create, Values{}, after, joinWhy(d.Why, d.intake)))
 		return
-	case link:
-		before, after := Values{"externalId": d.user.ExternalID}, Values{"externalId": d.ID.String()}
-		c.changes = append(c.changes, c.beforeEnable(d, c.change(d, Update, before, after, joinWhy(d.Why, d.intake))))
 	case disable:
 		c.changes = append(c.changes, c.change(d, Disable, Values{"enabled": "true"}, Values{"enabled": "false"}, d.Why))
 	case vanish:
 		c.changes = append(c.changes, c.change(d, Disable, Values{"deleted": ""}, Values{"deleted": "by hand"}, "the account is no longer in the vault"))
-	case update:
+	case link, update:
 	}
 	before, after := Values{}, Values{}
+	if d.action == link {
+		before["externalId"], after["externalId"] = d.user.ExternalID, d.ID.String()
+	}
 	for _, name := range d.fields {
 		before[name], after[name] = fieldOf(d.user, name), d.Want.Fields[name]
 	}
@@ -58,10 +61,15 @@ func (c *computation) collectPerson(d *decision) {
 	}
 	if len(after) > 0 {
 		why := d.intake
-		if why == "" {
+		switch {
+		case d.action == link:
+			why = joinWhy(d.Why, d.intake)
+		case why == "":
 			why = "changed in the directory"
 		}
-		c.changes = append(c.changes, c.beforeEnable(d, c.change(d, Update, before, after, why)))
+		change := c.beforeEnable(d, c.change(d, Update, before, after, why))
+		change.Replaces = d.replacesID
+		c.changes = append(c.changes, change)
 	}
 	if d.enable {
 		c.changes = append(c.changes, c.change(d, Enable, Values{"enabled": "false"}, Values{"enabled": "true"}, d.Why))
@@ -171,6 +179,7 @@ func (c *computation) dropHeldNames(owners map[identity.ObjectID]identity.Object
 func (c *computation) remember() {
 	open := map[identity.ObjectID]bool{}
 	changed := map[identity.ObjectID]bool{}
+	joins := map[identity.ObjectID]bool{}
 	kept := c.changes[:0]
 	for _, change := range c.changes {
 		if change.After["deleted"] != "" && change.Held == "" {
@@ -181,6 +190,7 @@ func (c *computation) remember() {
 		}
 		kept = append(kept, change)
 		changed[change.Person] = true
+		joins[change.Person] = joins[change.Person] || change.Kind == MemberAdd && change.Held == ""
 		if change.Kind != MemberAdd && change.Kind != MemberRemove {
 			open[change.Person] = true
 		}
@@ -196,6 +206,10 @@ func (c *computation) remember() {
 			c.plan.Unchanged++
 		}
 		if d.after != nil && !open[d.ID] && !sameRecord(d.Record, d.after) {
+			if rec := d.Record; rec != nil && joins[d.ID] && d.after.Tries == 0 && d.after.Problem == "" {
+				// Whoever failed to join a group goes on counting until it works.
+				d.after.Problem, d.after.Tries, d.after.Retry = rec.Problem, rec.Tries, rec.Retry
+			}
 			c.plan.Records = append(c.plan.Records, *d.after)
 		}
 		if d.note != nil {
@@ -221,6 +235,8 @@ func (c *computation) sortNotes() {
 	slices.SortFunc(c.plan.Trips, func(a, b Trip) int {
 		return cmp.Or(cmp.Compare(a.Guard, b.Guard), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Text, b.Text))
 	})
+	slices.SortFunc(c.plan.Records, func(a, b snapshot.Account) int { return a.Person.Compare(b.Person) })
+	slices.SortFunc(c.plan.Settled, identity.ObjectID.Compare)
 	slices.SortFunc(c.plan.Forget, identity.ObjectID.Compare)
 	c.plan.Forget = slices.Compact(c.plan.Forget)
 }

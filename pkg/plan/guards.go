@@ -139,12 +139,17 @@ func (c *computation) trip(guard, group string, changes []int, text string) {
 // holdPinned holds what came too late for an approval, whatever the guards
 // say, until it is approved itself or is no longer due.
 func (c *computation) holdPinned() {
+	type place struct{ guard, group string }
+	late := map[place]int{}
 	for i := range c.changes {
 		change := &c.changes[i]
 		if change.Held == "" && c.in.Pinned[change.Key()] && !c.in.Approved[change.Key()] {
 			change.Held = c.guardOf(*change)
-			c.plan.Trips = append(c.plan.Trips, Trip{Guard: change.Held, Group: change.Group, Count: 1, Text: "came after the last approval and waits for its own"})
+			late[place{change.Held, change.Group}]++
 		}
+	}
+	for at, n := range late {
+		c.plan.Trips = append(c.plan.Trips, Trip{Guard: at.guard, Group: at.group, Count: n, Text: "came after the last approval and wait for their own"})
 	}
 }
 
@@ -220,6 +225,30 @@ func (c *computation) dropRejected() {
 		d.remark(Rejected, "an administrator rejected the change; it stays away until the directory changes")
 		return true
 	})
+	c.dropUnfreed()
+}
+
+// dropUnfreed takes back what was to take a login name that is not freed
+// because the change that frees it was rejected.
+func (c *computation) dropUnfreed() {
+	for again := true; again; {
+		again = false
+		frees := map[identity.ObjectID]bool{}
+		for _, change := range c.changes {
+			frees[change.Person] = frees[change.Person] || change.Kind == Update && c.changesLogin(change)
+		}
+		for _, d := range c.decisions {
+			if !d.takesLogin() || d.LoginOwner.IsZero() || d.LoginOwner == d.ID || frees[d.LoginOwner] {
+				continue
+			}
+			created := d.action == create
+			c.wait(d, Conflict, fmt.Sprintf("the login name %s is still that of %s: its change was rejected", d.Want.Login(), d.LoginOwner))
+			c.changes = slices.DeleteFunc(c.changes, func(change Change) bool {
+				return change.Person == d.ID && (change.Kind == Update || created)
+			})
+			again = true
+		}
+	}
 }
 
 func fingerprintOf(text string) uint64 {

@@ -26,7 +26,7 @@ func (c *computation) intake(d *decision) {
 	case d.WantErr != nil:
 		c.wait(d, Failed, d.WantErr.Error())
 		return
-	case c.postponed(d), !d.Looked:
+	case !d.Looked, c.postponed(d):
 		return
 	}
 	adopt := c.in.Rules.Accounts.Adopt
@@ -69,9 +69,14 @@ func (c *computation) intakeOwn(d *decision, u vault.User) {
 	switch {
 	case d.Intent && u.ID != "":
 		// An earlier run made it and did not live to hear so.
+		adopted := d.Record != nil && d.Record.Adopted
 		d.user = u
-		d.after = c.freshRecord(d, true)
-		d.after.UserID = u.ID
+		d.after = c.freshRecord(d, !adopted)
+		d.after.UserID, d.after.License = u.ID, d.Want.License
+		if adopted {
+			d.after.License = ""
+		}
+		c.enableAdopted(d, d.Record != nil && d.Record.OwnDisable)
 	case u.ID == "":
 		c.onLoginAccount(d, u)
 	case !c.in.Rules.Accounts.Adopt:
@@ -105,12 +110,21 @@ func (c *computation) adoptAccount(d *decision, u vault.User) {
 	if u.ExternalID != d.ID.String() || !u.Managed {
 		d.action = link
 	}
-	if !u.Enabled {
-		if c.in.Rules.Accounts.EnableDisabledUsers == "all" {
-			d.enable = true
-			return
-		}
-		d.remark(HandDisabled, "the account was disabled before it was taken over, and stays so (accounts.enableDisabledUsers: "+c.in.Rules.Accounts.EnableDisabledUsers+")")
+	c.enableAdopted(d, false)
+}
+
+// enableAdopted leaves an account that was disabled when it was taken over as
+// it is, unless the rules or an interrupted run say otherwise.
+func (c *computation) enableAdopted(d *decision, own bool) {
+	policy := c.in.Rules.Accounts.EnableDisabledUsers
+	switch {
+	case d.user.Enabled:
+	case c.isProtected(d):
+		d.remark(Protected, "is protected: would have been enabled")
+	case policy == "all" || policy == "own" && own:
+		d.enable = true
+	default:
+		d.remark(HandDisabled, "the account was disabled before it was taken over, and stays so (accounts.enableDisabledUsers: "+policy+")")
 	}
 }
 

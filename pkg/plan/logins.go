@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
 	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
@@ -16,7 +17,7 @@ func (c *computation) resolveLogins() {
 	claims := map[string][]*decision{}
 	for _, d := range c.decisions {
 		byID[d.ID] = d
-		if d.Present && d.Want.Login() != "" && (d.takesLogin() || d.Record != nil && d.Record.UserID != "") {
+		if d.Present && d.Want.Login() != "" && (d.takesLogin() || d.action == link || d.Record != nil && d.Record.UserID != "" && d.Record.State != snapshot.Tombstone) {
 			login := identity.Fold(d.Want.Login())
 			claims[login] = append(claims[login], d)
 		}
@@ -31,6 +32,7 @@ func (c *computation) resolveLogins() {
 			}
 		}
 	}
+	c.resolveAccounts()
 	// Whoever stops taking a name may be the one who was to free another.
 	for again := true; again; {
 		again = false
@@ -42,11 +44,52 @@ func (c *computation) resolveLogins() {
 	}
 }
 
+// resolveAccounts sees to it that no account gets two owners: it may match two
+// newcomers, and it may be somebody's already although hands took the object
+// id off it.
+func (c *computation) resolveAccounts() {
+	owned := map[string]identity.ObjectID{}
+	for _, d := range c.decisions {
+		if d.Record != nil && d.Record.UserID != "" && d.Record.State != snapshot.Tombstone && !d.linkedElsewhere() {
+			owned[d.Record.UserID] = d.ID
+		}
+	}
+	matched := map[string][]*decision{}
+	for _, d := range c.decisions {
+		if !d.matchesWeakly() {
+			continue
+		}
+		key := identity.Fold(d.user.LoginName)
+		matched[key] = append(matched[key], d)
+		owner := owned[d.user.ID]
+		if owner.IsZero() && d.LoginOwner != d.ID && key == identity.Fold(d.Want.Login()) {
+			owner = d.LoginOwner
+		}
+		if !owner.IsZero() && owner != d.ID {
+			c.wait(d, Conflict, fmt.Sprintf("the account %s belongs to another person of the directory (%s)", d.user.LoginName, owner))
+		}
+	}
+	for _, all := range matched {
+		if len(all) < 2 {
+			continue
+		}
+		for _, d := range all {
+			c.wait(d, Conflict, fmt.Sprintf("%d people of the directory match the account %s", len(all), d.user.LoginName))
+		}
+	}
+}
+
+// matchesWeakly says that the person is to get an existing account which does
+// not carry the person's object id.
+func (d *decision) matchesWeakly() bool {
+	return (d.action == link || d.action == create && d.user.LoginName != "") && d.user.ExternalID != d.ID.String() && d.replacesID.IsZero()
+}
+
 // takesLogin says whether the decision gives the person a login name that the
 // account does not have yet.
 func (d *decision) takesLogin() bool {
 	if d.action == create {
-		return true
+		return d.user.LoginName == "" // else the login account is there
 	}
 	if d.action != update || !slices.Contains(d.fields, "loginName") {
 		return false
@@ -105,6 +148,13 @@ func (c *computation) relink(d, owner *decision) {
 	}
 	d.after = c.freshRecord(d, true)
 	d.after.UserID = user.ID
+	d.replaces, d.replacesID = owner, d.LoginOwner
+	for name, want := range d.Want.Fields {
+		if fieldOf(*user, name) != want {
+			d.fields = append(d.fields, name)
+		}
+	}
+	slices.Sort(d.fields)
 	d.user, d.action, d.needsLicense, d.license = *user, link, false, ""
 	d.intake = fmt.Sprintf("was deleted and created anew in the directory; takes over the account of %s (accounts.relink)", d.LoginOwner)
 	if owner != nil && owner.Record != nil {
@@ -114,7 +164,10 @@ func (c *computation) relink(d, owner *decision) {
 	} else {
 		d.enable = !user.Enabled && c.in.Rules.Accounts.EnableDisabledUsers == "all"
 	}
-	c.plan.Forget = append(c.plan.Forget, d.LoginOwner)
+	if c.isProtected(d) && (d.enable || len(d.fields) > 0) {
+		d.enable, d.fields = false, nil
+		d.remark(Protected, "is protected: would have been updated")
+	}
 }
 
 // orderUpdates puts the updates that free a login name before those that take

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -32,7 +33,11 @@ func (c *computation) planGroups() {
 			continue
 		}
 		c.planMembers(g, record)
-		c.plan.Groups = append(c.plan.Groups, *record)
+		stored := *record
+		if _, after := g.linkPatch(); g.fresh() && len(after) > 0 {
+			stored.VaultID = "" // linked once the vault group says so too
+		}
+		c.plan.Groups = append(c.plan.Groups, stored)
 	}
 }
 
@@ -58,7 +63,15 @@ func (g *Group) label() string {
 func (c *computation) planGroup(g *Group) *snapshot.Group {
 	readable := g.State == directory.GroupPresent
 	if g.fresh() {
+		if g.Removed && g.Record != nil {
+			c.plan.ForgetGroups = append(c.plan.ForgetGroups, g.ID)
+		}
 		if !readable || g.Name == "" || g.Removed {
+			return nil
+		}
+		if other := c.sameName(g); other != nil {
+			c.plan.Notes = append(c.plan.Notes, Note{Kind: Conflict, Group: g.label(), Text: fmt.Sprintf(
+				"the vault group %s would be that of two groups of the directory, %s and %s: name another vaultGroup for one of the two", g.Name, g.ID, other.ID)})
 			return nil
 		}
 		if g.Actual == nil {
@@ -70,7 +83,7 @@ func (c *computation) planGroup(g *Group) *snapshot.Group {
 	record.Applied = record.Applied.Clone()
 	record.Configured = !g.Removed
 	if g.Removed {
-		if record.Applied.IsEmpty() {
+		if record.Applied.IsEmpty() || c.in.Full && g.Actual == nil {
 			c.plan.ForgetGroups = append(c.plan.ForgetGroups, g.ID)
 			return nil
 		}
@@ -78,7 +91,7 @@ func (c *computation) planGroup(g *Group) *snapshot.Group {
 	}
 	record.Had = record.Had || readable && !g.Empty
 	if !g.Replaces.IsZero() {
-		c.replaceGroup(g, &record)
+		c.plan.ForgetGroups = append(c.plan.ForgetGroups, g.Replaces)
 	}
 	if c.in.Full && g.Actual == nil {
 		if !c.in.Rules.Repair {
@@ -86,13 +99,29 @@ func (c *computation) planGroup(g *Group) *snapshot.Group {
 			c.plan.Notes = append(c.plan.Notes, Note{Kind: Drifted, Group: g.label(), Text: "the vault group was deleted by hand"})
 			return &record
 		}
-		record.Applied, record.Kept = roaring.New(), nil
+		// Without the old id: should the creation fail, the group is made
+		// again by the next run, whatever that looks at.
+		record.VaultID, record.Applied, record.Kept = "", roaring.New(), nil
 		return c.createGroupAs(g, &record, "the vault group was deleted by hand")
+	}
+	if !g.Replaces.IsZero() {
+		c.replaceGroup(g, &record)
 	}
 	if readable && g.Name != "" && g.Name != record.Name {
 		c.renameGroup(g, &record)
 	}
 	return &record
+}
+
+// sameName is another configured group with the same vault group, if there is
+// one: neither can be linked then, but one that is linked already stays.
+func (c *computation) sameName(g *Group) *Group {
+	for i := range c.in.Groups {
+		if o := &c.in.Groups[i]; o.ID != g.ID && !o.Removed && o.Name != "" && identity.Fold(o.Name) == identity.Fold(g.Name) {
+			return o
+		}
+	}
+	return nil
 }
 
 func (c *computation) createGroup(g *Group) *snapshot.Group {
@@ -117,14 +146,10 @@ func (c *computation) linkGroup(g *Group) *snapshot.Group {
 		ID: g.ID, VaultID: actual.ID, Name: actual.Name, Applied: roaring.New(), Configured: true,
 		Had: !g.Empty, Kept: slices.Sorted(slices.Values(actual.Members)),
 	}
-	before, after := Values{}, Values{}
-	if actual.ExternalID != g.ID.String() || !actual.Managed {
-		before["externalId"], after["externalId"] = actual.ExternalID, g.ID.String()
+	if identity.Fold(actual.Name) == identity.Fold(g.Name) {
+		record.Name = g.Name // its spelling in the vault is kept
 	}
-	if identity.Fold(actual.Name) != identity.Fold(g.Name) {
-		before["name"], after["name"] = actual.Name, g.Name
-	}
-	if len(after) > 0 {
+	if before, after := g.linkPatch(); len(after) > 0 {
 		c.changes = append(c.changes, Change{
 			Kind: GroupUpdate, Group: actual.Name, GroupID: g.ID, Before: before, After: after,
 			Why: "the vault has a group of that name: it is joined, its members stay", VaultGroup: record,
@@ -133,11 +158,25 @@ func (c *computation) linkGroup(g *Group) *snapshot.Group {
 	return record
 }
 
+// linkPatch is what linking writes to the vault group that there is.
+func (g *Group) linkPatch() (before, after Values) {
+	before, after = Values{}, Values{}
+	if g.Actual == nil {
+		return before, after
+	}
+	if g.Actual.ExternalID != g.ID.String() || !g.Actual.Managed {
+		before["externalId"], after["externalId"] = g.Actual.ExternalID, g.ID.String()
+	}
+	if identity.Fold(g.Actual.Name) != identity.Fold(g.Name) {
+		before["name"], after["name"] = g.Actual.Name, g.Name
+	}
+	return before, after
+}
+
 // replaceGroup hands a vault group whose directory group was exchanged in the
 // configuration for another over to that one: its members stay until the new
 // group has been read, and then leave as from any group.
 func (c *computation) replaceGroup(g *Group, record *snapshot.Group) {
-	c.plan.ForgetGroups = append(c.plan.ForgetGroups, g.Replaces)
 	c.changes = append(c.changes, Change{
 		Kind: GroupUpdate, Group: record.Name, GroupID: g.ID,
 		Before: Values{"externalId": g.Replaces.String()}, After: Values{"externalId": g.ID.String()},
@@ -159,8 +198,11 @@ func (c *computation) renameGroup(g *Group, record *snapshot.Group) {
 // was not read in full nobody leaves: Want holds whoever was in it.
 func (c *computation) planMembers(g *Group, record *snapshot.Group) {
 	for _, d := range c.decisions {
-		if d.Record != nil && d.Record.State == snapshot.Tombstone {
+		switch {
+		case d.Record != nil && d.Record.State == snapshot.Tombstone:
 			record.Applied.Remove(d.Number) // went with the account
+		case d.replaces != nil && record.Applied.CheckedRemove(d.replaces.Number):
+			record.Applied.Add(d.Number) // came with the account
 		}
 	}
 	join := roaring.AndNot(g.Want, record.Applied)
@@ -172,7 +214,7 @@ func (c *computation) planMembers(g *Group, record *snapshot.Group) {
 	for it := join.Iterator(); it.HasNext(); {
 		n := it.Next()
 		d := c.byNumber[n]
-		if d == nil || !d.hasAccount() {
+		if d == nil || !d.hasAccount() || d.paused {
 			continue
 		}
 		if g.fresh() && slices.Contains(record.Kept, d.user.ID) && d.user.ID != "" {
@@ -197,8 +239,10 @@ func (c *computation) planMembers(g *Group, record *snapshot.Group) {
 
 func (c *computation) leaveGroup(g *Group, record *snapshot.Group, d *decision, why string) {
 	switch rec := d.Record; {
-	case rec == nil, rec.UserID == "", rec.State == snapshot.Tombstone, d.action == vanish && !d.Present:
+	case rec == nil, rec.UserID == "", rec.State == snapshot.Tombstone, d.linkedElsewhere():
 		record.Applied.Remove(d.Number) // nobody there to take out
+	case d.action == vanish:
+		// Gone with the account, should the guard let that be concluded.
 	case slices.Contains(record.Kept, rec.UserID):
 		record.Applied.Remove(d.Number) // was in it before its first synchronization
 	case c.isProtected(d):
@@ -234,6 +278,9 @@ func (d *decision) hasAccount() bool {
 	}
 	if d.after != nil && d.after.UserID != "" && d.after.State == snapshot.Active {
 		return d.Present
+	}
+	if d.after != nil && d.after.State == snapshot.Left {
+		return false // does not come back yet
 	}
 	rec := d.Record
 	return d.Present && rec != nil && rec.UserID != "" && (rec.State == snapshot.Active || rec.State == snapshot.Leaving || rec.State == snapshot.Left)
@@ -281,10 +328,12 @@ func (c *computation) driftedMembers(g *Group, record *snapshot.Group, join, lea
 // changes stay away until it moves.
 func (c *computation) fingerprint(d *decision) uint64 {
 	text := fmt.Sprintf("%t %t %s", d.Present, d.Pending, d.Want.Login())
+	var groups []string
 	for i := range c.in.Groups {
 		if c.in.Groups[i].Want.Contains(d.Number) {
-			text += " " + c.in.Groups[i].ID.String()
+			groups = append(groups, c.in.Groups[i].ID.String())
 		}
 	}
-	return fingerprintOf(text)
+	slices.Sort(groups) // their names, which order them, are nobody's membership
+	return fingerprintOf(text + " " + strings.Join(groups, " "))
 }

@@ -14,17 +14,21 @@ import (
 
 func (c *computation) decidePeople() {
 	for i := range c.in.People {
-		d := &decision{Person: &c.in.People[i]}
+		person := c.in.People[i] // a copy: the input stays as it was
+		d := &decision{Person: &person}
 		c.decisions = append(c.decisions, d)
 		c.byNumber[d.Number] = d
 		c.decide(d)
+		if d.Intent && d.Looked {
+			c.plan.Settled = append(c.plan.Settled, d.ID)
+		}
 	}
 }
 
 // decide is the life cycle of one person (lifecycle.md):
 //
 //	record           | should be in the vault | should not
-//	none, waiting    | intake: create or link | forget
+//	none, waiting    | intake: create or link | forget, unless one may have been made
 //	active           | keep                   | leave: grace, then disable
 //	leaving (grace)  | keep, no trace         | leave: grace, then disable
 //	left             | keep: come back        | release the licence when due
@@ -35,8 +39,8 @@ func (c *computation) decide(d *decision) {
 	case rec == nil, rec.State == snapshot.Waiting, rec.State == snapshot.Tombstone && d.Recreate:
 		if d.Present {
 			c.intake(d)
-		} else if rec != nil && rec.State == snapshot.Waiting {
-			c.plan.Forget = append(c.plan.Forget, d.ID)
+		} else {
+			c.abandon(d)
 		}
 	case rec.State == snapshot.Tombstone:
 		if d.Present {
@@ -49,6 +53,35 @@ func (c *computation) decide(d *decision) {
 	}
 }
 
+// abandon ends the waiting of somebody who should not be in the vault any
+// more. When a run died while it made the account, that account is looked for
+// first, and leaves like any other.
+func (c *computation) abandon(d *decision) {
+	rec := d.Record
+	if d.Intent && !d.Looked {
+		d.remark(Failed, "whether the account was made before the person left is not known; it is looked for")
+		return
+	}
+	if d.Intent {
+		own, _, _ := d.matches()
+		own = slices.DeleteFunc(own, func(u vault.User) bool { return u.ID == "" })
+		if len(own) == 1 {
+			made := c.freshRecord(d, true)
+			if rec != nil {
+				*made = rec.Clone()
+				made.State, made.Problem, made.Tries = snapshot.Active, "", 0
+			}
+			made.UserID = own[0].ID
+			d.Record, d.Found = made, own
+			c.leave(d)
+			return
+		}
+	}
+	if rec != nil && rec.State == snapshot.Waiting {
+		c.plan.Forget = append(c.plan.Forget, d.ID)
+	}
+}
+
 // NeedsLook says whether the store must be asked about a person before a plan
 // can be made, and by what: the account behind the record (byID), or whatever
 // matches the person.
@@ -56,13 +89,18 @@ func NeedsLook(p *Person, rules config.Vault, now time.Time) (look, byID bool) {
 	rec := p.Record
 	switch {
 	case rec == nil, rec.State == snapshot.Waiting, rec.State == snapshot.Tombstone && p.Recreate:
-		return p.Present && !p.Pending && p.WantErr == nil, false
+		if !p.Present {
+			// An account that an interrupted run may have made is asked for as
+			// soon as the caller knows by which login name.
+			return p.Intent && p.Want.Login() != "", false
+		}
+		return !p.Pending && p.WantErr == nil, false
 	case rec.State == snapshot.Tombstone:
 		return false, true
 	case p.Intent:
 		return true, true
 	case p.Present:
-		back := rec.State == snapshot.Left || rec.OwnDisable
+		back := rec.State == snapshot.Left || rec.OwnDisable || rec.Tries > 0 || owesLicense(rec)
 		return back || (!p.Pending && p.WantErr == nil && fieldsDiffer(rec, p.Want)), true
 	case rec.State == snapshot.Left:
 		return releaseDue(rec, rules, now), true
@@ -97,13 +135,20 @@ func releaseDue(rec *snapshot.Account, rules config.Vault, now time.Time) bool {
 	return after >= 0 && rec.License != identity.NoLicense && !now.Before(rec.Since.Add(after))
 }
 
+// owesLicense says that somebody who came back did not get the licence again
+// that had been taken: there was none.
+func owesLicense(rec *snapshot.Account) bool {
+	return rec.License == identity.NoLicense && (rec.State == snapshot.Left || rec.Problem != "")
+}
+
 // postponed says whether a person whose last attempt failed is still to be
 // left alone; the note says until when.
 func (c *computation) postponed(d *decision) bool {
 	rec := d.Record
-	if rec == nil || rec.Tries == 0 || c.in.Insist || !c.in.Now.Before(rec.Retry) {
+	if rec == nil || rec.Tries == 0 || c.in.Insist || d.Intent || !c.in.Now.Before(rec.Retry) {
 		return false
 	}
+	d.paused = true
 	d.remark(Failed, fmt.Sprintf("%s; tried again after %s", rec.Problem, rec.Retry.Format(time.RFC3339)))
 	return true
 }
@@ -121,20 +166,30 @@ func (c *computation) keep(d *decision) {
 	}
 	after.Problem, after.Tries, after.Retry = "", 0, time.Time{}
 	d.after = &after
-	if !d.Looked {
-		return
-	}
-	if len(d.Found) == 0 {
+	if d.Looked && len(d.Found) == 0 {
 		c.vanished(d)
 		return
 	}
-	d.user = d.Found[0]
-	c.comeBack(d)
+	if d.Looked {
+		d.user = d.Found[0]
+	}
+	if d.Looked && d.linkedElsewhere() {
+		c.wait(d, Conflict, fmt.Sprintf("the account %s is linked to another person of the directory (%s) by now", d.user.LoginName, d.user.ExternalID))
+		return
+	}
 	switch {
-	case d.Pending:
 	case d.WantErr != nil:
-		d.remark(Failed, d.WantErr.Error())
-	default:
+		c.wait(d, Failed, d.WantErr.Error())
+		return
+	case d.Pending && rec.State == snapshot.Left:
+		// What is not known of somebody gives no access back.
+		c.wait(d, Unread, "the directory does not show the person's profile yet; tried again with the next run")
+		return
+	case !d.Looked:
+		return
+	}
+	c.comeBack(d)
+	if !d.Pending {
 		c.compareFields(d)
 	}
 	if c.isProtected(d) && (len(d.fields) > 0 || d.enable || d.license != "") {
@@ -150,9 +205,10 @@ func (c *computation) keep(d *decision) {
 //	hands           | stays  | enable | stays
 func (c *computation) comeBack(d *decision) {
 	rec := d.Record
-	if rec.State == snapshot.Left && rec.License == identity.NoLicense && d.user.License == identity.NoLicense &&
-		d.Want.License != identity.NoLicense && d.WantErr == nil && !d.Pending {
+	if owesLicense(rec) && d.user.License == identity.NoLicense &&
+		d.Want.License != identity.NoLicense && d.Want.License != "" && !d.Pending {
 		d.license, d.needsLicense = d.Want.License, true
+		d.intake = "is back, and gets a licence again"
 	}
 	if d.user.Enabled {
 		d.after.OwnDisable = false
@@ -263,6 +319,10 @@ func (c *computation) leave(d *decision) {
 		return
 	}
 	d.user = d.Found[0]
+	if d.linkedElsewhere() {
+		c.plan.Forget = append(c.plan.Forget, d.ID) // the account lives on as another person's
+		return
+	}
 	after.State, after.Since = snapshot.Left, c.in.Now
 	after.Problem, after.Tries, after.Retry = "", 0, time.Time{}
 	d.after = &after
@@ -280,7 +340,15 @@ func (c *computation) stayAway(d *decision) {
 		return
 	}
 	d.user = d.Found[0]
+	if d.linkedElsewhere() {
+		c.plan.Forget = append(c.plan.Forget, d.ID)
+		return
+	}
 	if d.user.Enabled {
+		// Whoever disables it next is not synchronization.
+		after := d.Record.Clone()
+		after.OwnDisable = false
+		d.after = &after
 		d.remark(HandEnabled, "has left, and was enabled again in the vault by hand: stays enabled")
 		return
 	}
@@ -294,6 +362,12 @@ func (c *computation) stayAway(d *decision) {
 		d.action, d.license = update, identity.NoLicense
 		d.intake = fmt.Sprintf("left on %s; the licence is given back (accounts.releaseLicense)", d.Record.Since.Format(time.DateOnly))
 	}
+}
+
+// linkedElsewhere says that the account behind the record carries the object
+// id of another person: it was taken over, and is that person's.
+func (d *decision) linkedElsewhere() bool {
+	return d.user.ExternalID != "" && d.user.ExternalID != d.ID.String()
 }
 
 // vanished is an account of ours that the vault no longer has: hands deleted

@@ -119,6 +119,9 @@ type Plan struct {
 	ForgetGroups []identity.ObjectID
 	// Pinned are the keys that stay held until they are approved.
 	Pinned []string
+	// Settled are the people and groups whose earlier change of unknown outcome
+	// has been looked at: their intents end. Those of others stay open.
+	Settled []identity.ObjectID
 	// Unchanged counts the people looked at for whom nothing changes; Drift
 	// the differences that hands made and that are only reported.
 	Unchanged int
@@ -169,6 +172,12 @@ type decision struct {
 	needsLicense bool
 	// intake is the reason that a create or link gives.
 	intake string
+	// replaces is the person whose account this one takes over (relink).
+	replaces *decision
+	// replacesID is that person's id, also when nothing else is known of them.
+	replacesID identity.ObjectID
+	// paused says that the last attempt failed and the pause is not over.
+	paused bool
 	note   *Note
 }
 
