@@ -28,7 +28,7 @@ const (
 // or a value.
 func NewLogger(w io.Writer, level, format string) *slog.Logger {
 	asJSON := strings.EqualFold(format, "json")
-	options := &slog.HandlerOptions{Level: levelOf(level), ReplaceAttr: net{json: asJSON}.replace}
+	options := &slog.HandlerOptions{Level: levelOf(level), ReplaceAttr: sieve{json: asJSON}.replace}
 	if asJSON {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
@@ -48,26 +48,24 @@ func levelOf(name string) slog.Level {
 	}
 }
 
-// net is what every attribute goes through on its way to a line.
-type net struct{ json bool }
+// sieve is what every attribute goes through on its way to a line.
+type sieve struct{ json bool }
 
-func (n net) replace(groups []string, a slog.Attr) slog.Attr {
+func (s sieve) replace(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.LevelKey {
 		return a
 	}
-	if sensitiveName(a.Key) || sensitiveGroup(groups) {
-		if !harmless(a.Value.Kind()) {
-			a.Value = slog.StringValue(redacted)
-			return a
-		}
+	if (sensitiveName(a.Key) || sensitiveGroup(groups)) && !harmless(a.Value.Kind()) {
+		a.Value = slog.StringValue(redacted)
+		return a
 	}
 	switch a.Value.Kind() {
 	case slog.KindString:
-		a.Value = slog.StringValue(n.clean(a.Value.String()))
+		a.Value = slog.StringValue(s.clean(a.Value.String()))
 	case slog.KindTime:
 		a.Value = slog.TimeValue(a.Value.Time().UTC())
 	case slog.KindAny:
-		a.Value = n.anyValue(a.Value.Any())
+		a.Value = s.anyValue(a.Value.Any())
 	case slog.KindBool, slog.KindDuration, slog.KindFloat64, slog.KindInt64, slog.KindUint64, slog.KindGroup, slog.KindLogValuer:
 	}
 	return a
@@ -79,15 +77,15 @@ func harmless(kind slog.Kind) bool {
 	return kind == slog.KindBool || kind == slog.KindTime || kind == slog.KindDuration
 }
 
-func (n net) clean(s string) string {
-	s = scrub(cut(s))
-	if n.json {
-		return visible(s)
+func (s sieve) clean(text string) string {
+	text = scrub(cut(text))
+	if s.json {
+		return visible(text)
 	}
-	return s // the text handler quotes what cannot be printed
+	return text // the text handler quotes what cannot be printed
 }
 
-func (n net) anyValue(v any) slog.Value {
+func (s sieve) anyValue(v any) slog.Value {
 	switch v := v.(type) {
 	case nil:
 		return slog.AnyValue(nil)
@@ -97,14 +95,14 @@ func (n net) anyValue(v any) slog.Value {
 		return slog.AnyValue(v)
 	}
 	if text, ok := textOf(v); ok {
-		return slog.StringValue(n.clean(text))
+		return slog.StringValue(s.clean(text))
 	}
 	tree, err := treeOf(v)
 	if err != nil {
 		return slog.StringValue(err.Error())
 	}
-	tree = n.prune(tree)
-	if n.json {
+	tree = s.prune(tree)
+	if s.json {
 		return slog.AnyValue(tree)
 	}
 	return slog.StringValue(cut(compact(tree)))

@@ -31,7 +31,7 @@ var (
 	sensitiveNames = []string{"pwd", "pass", "auth"}
 	// aboutSecrets end the names of what is said about a secret: where it is,
 	// of which kind, how long it lives.
-	aboutSecrets = []string{"file", "env", "type", "expires", "expiry", "expiresin", "count"}
+	aboutSecrets = []string{"file", "env", "type", "expires", "expiry", "expiresin", "count", "error"}
 )
 
 // sensitiveName reports whether what has this name is likely a secret:
@@ -185,24 +185,24 @@ func treeOf(v any) (tree any, err error) {
 }
 
 // prune redacts a tree by the names of its members and the looks of its texts.
-func (n net) prune(tree any) any {
+func (s sieve) prune(tree any) any {
 	switch tree := tree.(type) {
 	case map[string]any:
 		for name, v := range tree {
 			if sensitiveName(name) && !empty(v) {
 				tree[name] = redacted
 			} else {
-				tree[name] = n.prune(v)
+				tree[name] = s.prune(v)
 			}
 		}
 		return tree
 	case []any:
 		for i, v := range tree {
-			tree[i] = n.prune(v)
+			tree[i] = s.prune(v)
 		}
 		return tree
 	case string:
-		return n.clean(tree)
+		return s.clean(tree)
 	default:
 		return tree
 	}
