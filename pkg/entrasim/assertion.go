@@ -1,6 +1,7 @@
 package entrasim
 
 import (
+	"bytes"
 	"crypto/sha1" //nolint:gosec // x5t is defined over SHA-1; it names a key and protects nothing
 	"crypto/sha256"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -86,12 +88,20 @@ func parseAssertion(text string, key any, now time.Time) (*jwt.Token, error) {
 func findCertificate(certificates []*x509.Certificate, x5t, x5t256 string) *x509.Certificate {
 	for _, c := range certificates {
 		old, current := sha1.Sum(c.Raw), sha256.Sum256(c.Raw) //nolint:gosec // see the import
-		if x5t256 != "" && x5t256 == base64.RawURLEncoding.EncodeToString(current[:]) ||
-			x5t256 == "" && x5t == base64.RawURLEncoding.EncodeToString(old[:]) {
+		if x5t256 != "" && isThumbprint(x5t256, current[:]) || x5t256 == "" && isThumbprint(x5t, old[:]) {
 			return c
 		}
 	}
 	return nil
+}
+
+// isThumbprint compares a header with a hash. RFC 7515 wants base64url without
+// padding; the client library sends plain base64 with it, which the service
+// takes [CODE].
+func isThumbprint(text string, sum []byte) bool {
+	plain := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	got, err := base64.RawStdEncoding.DecodeString(plain)
+	return err == nil && bytes.Equal(got, sum)
 }
 
 // checkFederated verifies a token of another issuer (workload identity).

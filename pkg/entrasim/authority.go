@@ -1,6 +1,7 @@
 package entrasim
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -95,7 +96,21 @@ func (s *Server) token(r *http.Request, t *Tenant) reply {
 	if refusal != nil {
 		return s.signInFailure(r, t.Now(), refusal)
 	}
-	return s.issue(baseURL(r), t, app, r.PostForm.Get("claims") != "")
+	return s.issue(baseURL(r), t, app, answersChallenge(r.PostForm.Get("claims")))
+}
+
+// answersChallenge reports whether a token request's claims ask for what a
+// claims challenge names. Every request of the client library has claims: its
+// capabilities (xms_cc) [RAN].
+func answersChallenge(claims string) bool {
+	var wanted struct {
+		AccessToken map[string]json.RawMessage `json:"access_token"`
+	}
+	if json.Unmarshal([]byte(claims), &wanted) != nil {
+		return false
+	}
+	_, ok := wanted.AccessToken["nbf"]
+	return ok
 }
 
 // signIn checks the form of a token request.

@@ -328,7 +328,14 @@ func TestFaultsOfARound(t *testing.T) {
 		if a.status != 401 || err != nil || !strings.Contains(string(text), "access_token") {
 			t.Fatalf("%d %v", a.status, a.header)
 		}
-		c.token, _ = c.form(url.Values{"client_secret": {entrasim.DemoSecret}, "claims": {string(text)}}).json["access_token"].(string)
+		token := func(claims string) {
+			c.token, _ = c.form(url.Values{"client_secret": {entrasim.DemoSecret}, "claims": {claims}}).json["access_token"].(string)
+		}
+		token(`{"access_token":{"xms_cc":{"values":["CP1"]}}}`)
+		if a := c.get(usersDelta); a.status != 401 {
+			t.Errorf("the client's capabilities pass for an answer: %d", a.status)
+		}
+		token(string(text))
 		if a := c.get(usersDelta); a.status != 200 {
 			t.Errorf("%d", a.status)
 		}

@@ -247,6 +247,10 @@ func TestSignInWithACertificate(t *testing.T) {
 		sum := sha256.Sum256(c.Raw)
 		return map[string]any{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])}
 	}
+	padded := func(c *x509.Certificate) map[string]any {
+		sum := sha256.Sum256(c.Raw)
+		return map[string]any{"x5t#S256": base64.StdEncoding.EncodeToString(sum[:])}
+	}
 	claims := func(change func(jwt.MapClaims)) jwt.MapClaims {
 		m := jwt.MapClaims{
 			"aud": c.server.URL() + "/" + c.tenant.ID().String() + "/oauth2/v2.0/token",
@@ -265,6 +269,8 @@ func TestSignInWithACertificate(t *testing.T) {
 	}{
 		{"a SHA-1 thumbprint with RS256 is accepted", sign(t, jwt.SigningMethodRS256, key, short(cert), claims(nil)), 0},
 		{"a SHA-256 thumbprint with PS256 is accepted", sign(t, jwt.SigningMethodPS256, key, long(cert), claims(nil)), 0},
+		{"a thumbprint in plain base64 with padding is accepted", sign(t, jwt.SigningMethodPS256, key, padded(cert), claims(nil)), 0},
+		{"a thumbprint that is not base64 is AADSTS700027", sign(t, jwt.SigningMethodPS256, key, map[string]any{"x5t#S256": "%"}, claims(nil)), 700027},
 		{"an unregistered certificate is AADSTS700027", sign(t, jwt.SigningMethodPS256, strangerKey, long(stranger), claims(nil)), 700027},
 		{"another key under a registered thumbprint is AADSTS700027", sign(t, jwt.SigningMethodPS256, strangerKey, long(cert), claims(nil)), 700027},
 		{"an expired certificate is AADSTS700027", sign(t, jwt.SigningMethodPS256, oldKey, long(old), claims(nil)), 700027},

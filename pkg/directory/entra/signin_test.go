@@ -12,7 +12,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -22,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -225,7 +225,6 @@ func TestCertificates(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.client = w.connect(func(o *entra.Options) {
-				o.Transport = w.verifying(cert)
 				o.Credential = entra.Credential{Type: entra.ClientCertificate, CertificateFile: w.file("cert", string(c.data))}
 				if c.password != "" {
 					o.Credential.CertificatePasswordFile = w.file("password", c.password+"\n")
@@ -238,8 +237,11 @@ func TestCertificates(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || !access.CredentialExpires.Equal(cert.NotAfter) {
-				t.Errorf("%v; expires %v, want %v", err, access.CredentialExpires, cert.NotAfter)
+			if err != nil || !access.CredentialExpires.Equal(cert.NotAfter) || !slices.Equal(access.Permissions, []string{entrasim.PermMembers, entrasim.PermUsers}) {
+				t.Errorf("%v; expires %v, want %v; may %v", err, access.CredentialExpires, cert.NotAfter, access.Permissions)
+			}
+			if r := w.pull(directory.Request{Streams: []directory.Stream{{}}}); len(r.people) != 3 {
+				t.Errorf("read %d people", len(r.people))
 			}
 		})
 	}
@@ -250,7 +252,7 @@ func TestCertificates(t *testing.T) {
 			o.Credential = entra.Credential{Type: entra.ClientCertificate, CertificateFile: w.file("cert", string(asPEM))}
 		})
 		_, err := w.client.Check(t.Context())
-		if !errors.Is(err, directory.ErrSignIn) || !strings.Contains(err.Error(), "AADSTS7000") {
+		if !errors.Is(err, directory.ErrSignIn) || !strings.Contains(err.Error(), "AADSTS700027") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -263,37 +265,6 @@ func (w *world) trusting() *http.Transport {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	return transport
-}
-
-// verifying checks the assertion of a token call against cert with a JWT
-// library of its own, and signs in with the tenant's secret in its place.
-func (w *world) verifying(cert *x509.Certificate) http.RoundTripper {
-	network := w.trusting()
-	return roundTrip(func(r *http.Request) (*http.Response, error) {
-		if !strings.HasSuffix(r.URL.Path, "/token") {
-			return network.RoundTrip(r)
-		}
-		raw, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		form, err := url.ParseQuery(string(raw))
-		if err != nil {
-			return nil, err
-		}
-		token, err := jwt.Parse(form.Get("client_assertion"), func(*jwt.Token) (any, error) { return cert.PublicKey, nil },
-			jwt.WithAudience(r.URL.String()), jwt.WithSubject(entrasim.DemoClientID), jwt.WithExpirationRequired())
-		if err != nil || !token.Valid {
-			return nil, fmt.Errorf("the assertion is not good: %w", err)
-		}
-		form.Del("client_assertion")
-		form.Del("client_assertion_type")
-		form.Set("client_secret", entrasim.DemoSecret)
-		body := form.Encode()
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
-		r.Header.Del("Content-Length")
-		return network.RoundTrip(r)
-	})
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
@@ -339,6 +310,18 @@ func TestClaimsChallenge(t *testing.T) {
 				t.Errorf("claims were sent %d times", answered.Load())
 			}
 		})
+	}
+}
+
+func TestTheTenantsOwnClaimsChallenge(t *testing.T) {
+	t.Parallel()
+	w := open(t, small)
+	fault := w.inject(entrasim.Fault{Kind: entrasim.FaultClaims})
+	if r := w.pull(directory.Request{Streams: []directory.Stream{{}}}); len(r.people) != 3 {
+		t.Errorf("%v", r.errs)
+	}
+	if fault.Fired() == 0 {
+		t.Error("the tenant never asked for claims")
 	}
 }
 
