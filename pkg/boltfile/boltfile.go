@@ -57,7 +57,7 @@ const lockTimeout = time.Second
 // under another name, synced and renamed, so that a crash leaves no half-made
 // file. options may be nil; its Timeout is set here.
 func Open(path string, options *bbolt.Options, initialize func(*bbolt.Tx) error) (*bbolt.DB, error) {
-	info, err := os.Stat(path)
+	_, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := create(path, initialize); err != nil {
@@ -65,10 +65,9 @@ func Open(path string, options *bbolt.Options, initialize func(*bbolt.Tx) error)
 		}
 	case err != nil:
 		return nil, fmt.Errorf("open state: %w", err)
-	case info.Size() == 0:
-		// bbolt would take an empty file for a new one, and a lost state for
-		// a first run.
-		return nil, &Error{Path: path, Kind: ErrDamaged, Err: errors.New("the file is empty")}
+	}
+	if err := examine(path); err != nil {
+		return nil, err
 	}
 	return open(path, options)
 }
@@ -79,9 +78,18 @@ func open(path string, options *bbolt.Options) (db *bbolt.DB, err error) {
 		o = *options
 	}
 	o.Timeout = lockTimeout
+	var file *os.File
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, mode) //nolint:gosec // the data directory of the configuration
+		file = f
+		return f, err //nolint:wrapcheck // told below
+	}
 	defer func() {
-		// bbolt panics on a truncated file.
+		// bbolt panics on a damaged page, and keeps the file and its lock.
 		if r := recover(); r != nil {
+			if file != nil {
+				_ = file.Close() // the damage is what counts
+			}
 			db, err = nil, &Error{Path: path, Kind: ErrDamaged, Err: fmt.Errorf("%v", r)}
 		}
 	}()
