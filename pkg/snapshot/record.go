@@ -255,6 +255,9 @@ func decodeSet(b []byte) (*roaring.Bitmap, error) {
 	if err := set.UnmarshalBinary(slices.Clone(b)); err != nil {
 		return nil, fmt.Errorf("%w: a set of people: %w", ErrDamaged, err)
 	}
+	if err := set.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: a set of people: %w", ErrDamaged, err)
+	}
 	return set, nil
 }
 

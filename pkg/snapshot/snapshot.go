@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -24,6 +26,8 @@ var (
 	bucketGroups   = []byte("groups")   // object id → group
 	bucketIntents  = []byte("intents")  // object id → what was about to be done
 	bucketSets     = []byte("sets")     // state → numbers of the people in it
+
+	buckets = [][]byte{bucketMeta, bucketAccounts, bucketLogins, bucketGroups, bucketIntents, bucketSets}
 
 	keyMeta  = []byte("meta")
 	keyShown = []byte("shown")
@@ -100,7 +104,7 @@ type Snapshot struct {
 // Open opens the file at path or makes it, for vault and tenant.
 func Open(path, vault, tenant string) (*Snapshot, error) {
 	db, err := boltfile.Open(path, nil, func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketAccounts, bucketLogins, bucketGroups, bucketIntents, bucketSets} {
+		for _, name := range buckets {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return fmt.Errorf("create bucket %s: %w", name, err)
 			}
@@ -119,10 +123,20 @@ func Open(path, vault, tenant string) (*Snapshot, error) {
 
 // admit refuses a file that was made for something else.
 func (s *Snapshot) admit(vault, tenant string) error {
-	meta, err := s.Meta()
+	var meta Meta
+	err := s.Read(func(tx *Tx) error {
+		for _, name := range buckets {
+			if tx.tx.Bucket(name) == nil {
+				return fmt.Errorf("%w: %s is not a vault's state", ErrDamaged, s.path)
+			}
+		}
+		var err error
+		meta, err = tx.Meta()
+		return err
+	})
 	switch {
 	case err != nil:
-		return fmt.Errorf("vault %s: %s: %w", vault, s.path, err)
+		return fmt.Errorf("vault %s: %w", vault, err)
 	case meta.Schema > schema:
 		return fmt.Errorf("vault %s: %w: %s has schema %d, this program knows %d", vault, ErrNewer, s.path, meta.Schema, schema)
 	case meta.Tenant != tenant:
@@ -153,11 +167,21 @@ func (s *Snapshot) Size() (bytes int64, accounts int, err error) {
 	return bytes, accounts, err
 }
 
-// Backup writes a consistent copy of the file to path.
+// Backup writes a consistent copy of the file to path, whole or not at all. A
+// file that is there is an error: a backup never replaces anything.
 func (s *Snapshot) Backup(path string) error {
-	err := s.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) })
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the administrator names it
 	if err != nil {
 		return fmt.Errorf("back up %s: %w", s.path, err)
+	}
+	err = s.guarded(func() error {
+		return s.db.View(func(tx *bbolt.Tx) error {
+			_, err := tx.WriteTo(f)
+			return err //nolint:wrapcheck // told below
+		})
+	})
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("back up %s: %w", s.path, errors.Join(err, os.Remove(path)))
 	}
 	return nil
 }
@@ -173,17 +197,35 @@ func (s *Snapshot) Meta() (meta Meta, err error) {
 
 // Read runs fn in a consistent read of the file.
 func (s *Snapshot) Read(fn func(*Tx) error) error {
-	return s.db.View(func(tx *bbolt.Tx) error { return fn(newTx(tx)) })
+	return s.guarded(func() error {
+		return s.db.View(func(tx *bbolt.Tx) error { return fn(newTx(tx)) }) //nolint:wrapcheck // fn's own error
+	})
+}
+
+// guarded makes an error of what bbolt makes of a damaged page: a panic.
+func (s *Snapshot) guarded(fn func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s: %w: %v", s.path, ErrDamaged, r)
+		}
+	}()
+	err = fn()
+	if errors.Is(err, ErrDamaged) && !strings.Contains(err.Error(), s.path) {
+		err = fmt.Errorf("%s: %w", s.path, err)
+	}
+	return err
 }
 
 // Write runs fn in one transaction: all of it becomes durable, or nothing.
 func (s *Snapshot) Write(fn func(*Tx) error) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		t := newTx(tx)
-		if err := fn(t); err != nil {
-			return err
-		}
-		return t.flush()
+	err := s.guarded(func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error {
+			t := newTx(tx)
+			if err := fn(t); err != nil {
+				return err
+			}
+			return t.flush()
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", s.path, err)

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -56,11 +57,24 @@ func (t *Tx) Accounts() iter.Seq2[Account, error] {
 	return func(yield func(Account, error) bool) {
 		c := t.tx.Bucket(bucketAccounts).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			if !yield(decodeAccount(identity.ObjectID(k), v)) {
+			id, err := objectID(k)
+			if err != nil {
+				yield(Account{}, err)
+				return
+			}
+			if !yield(decodeAccount(id, v)) {
 				return
 			}
 		}
 	}
+}
+
+// objectID reads a key.
+func objectID(key []byte) (identity.ObjectID, error) {
+	if len(key) != len(identity.ObjectID{}) {
+		return identity.ObjectID{}, fmt.Errorf("%w: a key of %d bytes", ErrDamaged, len(key))
+	}
+	return identity.ObjectID(key), nil
 }
 
 // PutAccount writes one person's record and keeps the sets and the index of
@@ -142,7 +156,7 @@ func (t *Tx) forget(a Account) error {
 	}
 	login := []byte(identity.Fold(a.Login()))
 	// Another person may have taken the name since; the index is theirs then.
-	if owner := t.tx.Bucket(bucketLogins).Get(login); owner != nil && identity.ObjectID(owner) == a.Person {
+	if owner := t.tx.Bucket(bucketLogins).Get(login); bytes.Equal(owner, a.Person[:]) {
 		return t.tx.Bucket(bucketLogins).Delete(login) //nolint:wrapcheck // Write names the file
 	}
 	return nil
@@ -152,10 +166,8 @@ func (t *Tx) forget(a Account) error {
 // identity.Fold does.
 func (t *Tx) LoginOwner(login string) (identity.ObjectID, bool) {
 	b := t.tx.Bucket(bucketLogins).Get([]byte(identity.Fold(login)))
-	if b == nil {
-		return identity.ObjectID{}, false
-	}
-	return identity.ObjectID(b), true
+	id, err := objectID(b)
+	return id, err == nil
 }
 
 // People are the numbers of the people in any of the states; the set is the
@@ -237,7 +249,11 @@ func (t *Tx) Groups() ([]Group, error) {
 	var all []Group
 	c := t.tx.Bucket(bucketGroups).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		g, err := decodeGroup(identity.ObjectID(k), v)
+		id, err := objectID(k)
+		if err != nil {
+			return nil, err
+		}
+		g, err := decodeGroup(id, v)
 		if err != nil {
 			return nil, err
 		}
@@ -287,7 +303,9 @@ func (t *Tx) Intents() []identity.ObjectID {
 	var all []identity.ObjectID
 	c := t.tx.Bucket(bucketIntents).Cursor()
 	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		all = append(all, identity.ObjectID(k))
+		if id, err := objectID(k); err == nil {
+			all = append(all, id)
+		}
 	}
 	return all
 }
