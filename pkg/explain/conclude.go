@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +27,12 @@ func (a *answer) conclude() {
 	}
 	switch {
 	case state == snapshot.Tombstone:
-		a.say(DeletedByHand, "%s is not in %s: the account was deleted in the vault by hand%s and is not made again until somebody asks: %s",
-			a.who(), a.vault(), on(a.record.Since), a.out.Account.Recreate)
+		also := ""
+		if !a.entitled {
+			also = fmt.Sprintf(" The directory gives no access either: %s.", a.whyOut())
+		}
+		a.say(DeletedByHand, "%s is not in %s: the account was deleted in the vault by hand%s and is not made again until somebody asks (%s).%s",
+			a.who(), a.vault(), on(a.record.Since), a.out.Account.Recreate, also)
 	case (state == 0 || state == snapshot.Waiting) && a.entitled:
 		a.concludeJoiner()
 	case state == 0 || state == snapshot.Waiting:
@@ -44,21 +49,21 @@ func (a *answer) conclude() {
 }
 
 func (a *answer) concludeJoiner() {
-	why := a.whyIn()
+	who := a.member()
 	held, guard := a.heldKind(plan.Create)
 	switch {
 	case held && a.out.Held[0].Released:
-		a.say(Joining, "%s is not in %s yet: the new account is approved and comes with the next run (%s).", a.who(), a.vault(), why)
+		a.say(Joining, "%s is not in %s yet: the new account is approved and comes with the next run.", who, a.vault())
 	case held:
-		a.say(JoinHeld, "%s is not in %s yet: the guard %s holds the new account (%s).", a.who(), a.vault(), guard, why)
+		a.say(JoinHeld, "%s is not in %s yet: the guard %s holds the new account until it is approved.", who, a.vault(), guard)
 	case a.record != nil && a.record.Rejected != 0:
-		a.say(Refused, "%s is not in %s: an administrator rejected the new account, and it stays away until the person's memberships or state change in the directory (%s).", a.who(), a.vault(), why)
+		a.say(Refused, "%s is not in %s: an administrator rejected the new account, and it stays away until the person's memberships or state change in the directory.", who, a.vault())
 	case a.obstacle() != "":
-		a.say(Waiting, "%s is not in %s yet, although %s: %s.", a.who(), a.vault(), why, a.obstacle())
+		a.say(Waiting, "%s is not in %s yet: %s.", who, a.vault(), a.obstacle())
 	case !a.meta.Imported:
-		a.say(Joining, "%s is not in %s yet: the vault has not been imported yet, and its first import makes the account (%s).", a.who(), a.vault(), why)
+		a.say(Joining, "%s is not in %s yet: the vault has not been imported yet, and its first import makes the account.", who, a.vault())
 	default:
-		a.say(Joining, "%s is not in %s yet: the next run makes the account (%s).", a.who(), a.vault(), why)
+		a.say(Joining, "%s is not in %s yet: the next run makes the account.", who, a.vault())
 	}
 }
 
@@ -72,6 +77,8 @@ func (a *answer) obstacle() string {
 		return "the directory does not show the person's profile yet; it is asked again with every run"
 	case a.wantErr != nil:
 		return a.wantErr.Error()
+	case a.out.Scope != nil && a.out.Scope.Problem != "":
+		return "the scope expression fails for this person: " + a.out.Scope.Problem
 	}
 	if owner, taken := a.Tx.LoginOwner(a.want.Login()); taken && owner != a.id {
 		return fmt.Sprintf("the login name %s is the account of another person (%s)", a.want.Login(), owner)
@@ -83,32 +90,32 @@ func (a *answer) concludeReturner() {
 	policy := a.Rules.Vault.Accounts.EnableDisabledUsers
 	switch {
 	case policy == "never", policy == "own" && !a.record.OwnDisable:
-		a.say(Disabled, "%s should be in %s (%s), but the vault user stays disabled: it was disabled by %s (accounts.enableDisabledUsers: %s).",
-			a.who(), a.vault(), a.whyIn(), a.hands(), policy)
+		a.say(Disabled, "%s should be in %s, but the vault user stays disabled: it was disabled by %s (accounts.enableDisabledUsers: %s).",
+			a.member(), a.vault(), a.hands(), policy)
 	case a.record.Problem != "":
-		a.say(Waiting, "%s should be in %s again (%s), but %s.", a.who(), a.vault(), a.whyIn(), a.record.Problem)
+		a.say(Waiting, "%s should be in %s again, but something waits: %s.", a.member(), a.vault(), a.record.Problem)
 	default:
-		a.say(Returning, "%s has left %s%s and is back in its groups: the next run enables the vault user again (%s).", a.who(), a.vault(), on(a.record.Since), a.whyIn())
+		a.say(Returning, "%s had left %s%s and is back in its groups: the next run enables the vault user again.", a.member(), a.vault(), on(a.record.Since))
 	}
 }
 
 func (a *answer) concludeLeft() {
 	if _, enabled := a.note(plan.HandEnabled); enabled {
-		a.say(Left, "%s has left %s%s, but the vault user was enabled again by hand and stays so: %s.%s", a.who(), a.vault(), on(a.record.Since), a.whyOut(), a.wayIn())
+		a.say(Left, "%s left %s%s (%s), but the vault user was enabled again by hand and stays so.", a.who(), a.vault(), on(a.record.Since), a.whyOut())
 		return
 	}
-	a.say(Left, "%s is no longer in %s: %s. The vault user is disabled%s, not deleted.%s", a.who(), a.vault(), a.whyOut(), on(a.record.Since), a.wayIn())
+	a.say(Left, "%s is no longer in %s: %s. The vault user is disabled, not deleted; left%s.%s", a.who(), a.vault(), a.whyOut(), on(a.record.Since), a.wayIn())
 }
 
 func (a *answer) concludeUser() {
 	policy := a.Rules.Vault.Accounts.EnableDisabledUsers
 	switch {
 	case a.out.Account.DisabledBy == ByHand:
-		a.say(Disabled, "%s is a user of %s (%s), but the vault user was disabled by hand and stays so (accounts.enableDisabledUsers: %s).", a.who(), a.vault(), a.whyIn(), policy)
+		a.say(Disabled, "%s is a user of %s, but the vault user was disabled by hand and stays so (accounts.enableDisabledUsers: %s).", a.member(), a.vault(), policy)
 	case a.out.Account.DisabledBy == BySynchronization:
-		a.say(Disabled, "%s is a user of %s (%s), but the vault user is disabled by synchronization (accounts.enableDisabledUsers: %s).", a.who(), a.vault(), a.whyIn(), policy)
+		a.say(Disabled, "%s is a user of %s, but the vault user was disabled by synchronization and stays so (accounts.enableDisabledUsers: %s).", a.member(), a.vault(), policy)
 	default:
-		a.say(In, "%s is in %s: %s.", a.who(), a.vault(), a.whyIn())
+		a.say(In, "%s is in %s as %s.", a.who(), a.vault(), a.whyIn())
 	}
 }
 
@@ -128,9 +135,11 @@ func (a *answer) concludeLeaver() {
 	case a.record.State == snapshot.Leaving && now.Before(until):
 		a.say(Grace, "%s has left, and keeps access to %s until %s (accounts.onLeave.after): %s.", a.who(), a.vault(), stamp(until), a.whyOut())
 	case a.record.State == snapshot.Active && grace > 0:
-		a.say(Grace, "%s is still in %s, and keeps access for %s from the next run on (accounts.onLeave.after): %s.", a.who(), a.vault(), grace, a.whyOut())
+		a.say(Grace, "%s is still in %s, and keeps access for %s from the next run on (accounts.onLeave.after): %s.", a.who(), a.vault(), span(grace), a.whyOut())
 	case a.record.Problem != "":
 		a.say(Leaving, "%s is still in %s, although %s: %s.", a.who(), a.vault(), a.whyOut(), a.record.Problem)
+	case !held && a.foreseen() != "":
+		a.say(LeaveHeld, "%s is still in %s, although %s: the guard %s is going to hold the leaving until it is approved.", a.who(), a.vault(), a.whyOut(), a.foreseen())
 	default:
 		a.say(Leaving, "%s is still in %s; the next run disables the vault user: %s.", a.who(), a.vault(), a.whyOut())
 	}
@@ -157,9 +166,11 @@ func (a *answer) concludeUnknown() {
 		a.remark("The vault's file names no group, so that nobody is in the vault.")
 	}
 	a.addUnread("")
-	a.addCopy()
+	if a.out.ReadAt.IsZero() {
+		a.addCopy()
+	}
 	if !a.out.ReadAt.IsZero() {
-		a.remark("Somebody who was added since then is seen after the next run: vaultsync sync %s", a.out.Vault)
+		a.remark("The local copy is of %s; somebody who was added since is seen after the next run: vaultsync sync %s", stamp(a.out.ReadAt), a.out.Vault)
 	}
 }
 
@@ -195,7 +206,10 @@ func (a *answer) heldKind(kind plan.Kind) (held bool, guard string) {
 	return false, ""
 }
 
-// whyIn is the groups that count: member of Sales (through Sales EU).
+// member is the person with the groups that count.
+func (a *answer) member() string { return a.who() + ", " + a.whyIn() + "," }
+
+// whyIn is the groups that count: a member of Sales (through Sales EU).
 func (a *answer) whyIn() string {
 	var names []string
 	for _, g := range a.out.Groups {
@@ -203,7 +217,7 @@ func (a *answer) whyIn() string {
 			names = append(names, g.title())
 		}
 	}
-	return "member of " + strings.Join(names, ", ")
+	return "a member of " + strings.Join(names, ", ")
 }
 
 // whyOut is everything that keeps the person out.
@@ -232,6 +246,8 @@ func (a *answer) whyOut() string {
 		reasons = append(reasons, "the vault's file names no group")
 	case gone != "":
 		reasons = append(reasons, "the group "+gone+" is gone from the directory, and no other group has the person")
+	case a.unread():
+		reasons = append(reasons, "in none of its groups as far as they could be read")
 	default:
 		reasons = append(reasons, "in none of its groups")
 	}
@@ -275,6 +291,38 @@ func oneOf(names []string) string {
 		return names[0]
 	}
 	return "one of " + strings.Join(names, ", ")
+}
+
+// unread says whether there is a group of which too little is known.
+func (a *answer) unread() bool {
+	return slices.ContainsFunc(a.out.Groups, Group.unread)
+}
+
+// foreseen is the guard that is going to hold the person's leaving, "" when
+// that cannot be told: guards that count others are for the run to ask.
+func (a *answer) foreseen() string {
+	guards := a.Rules.Vault.Guards
+	for _, g := range a.out.Groups {
+		switch {
+		case !g.Applied:
+		case g.State == GroupRemoved:
+			return plan.GuardRemovedGroup
+		case g.State == GroupMissing && guards.MissingGroup:
+			return plan.GuardMissingGroup
+		case g.State == GroupEmpty && guards.EmptyGroup:
+			return plan.GuardEmptyGroup
+		}
+	}
+	return ""
+}
+
+// span is a duration as the configuration writes it.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return d.String()
 }
 
 // stamp is a time as it is shown.

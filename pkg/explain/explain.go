@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/identity"
@@ -108,7 +109,7 @@ type answer struct {
 
 // readChanges keeps the last entries of the provisioning log about the person.
 func (a *answer) readChanges(ctx context.Context) error {
-	if a.Log == nil {
+	if a.Log == nil || strings.TrimSpace(a.Query) == "" {
 		return nil
 	}
 	filter := provlog.Filter{Vault: a.out.Vault, User: a.Query}

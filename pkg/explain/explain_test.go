@@ -81,7 +81,7 @@ func TestExplain(t *testing.T) {
 			delete(s.view.people[1].Attributes, identity.UserPrincipalName)
 		}},
 		{"a member without a profile waits for it", Waiting, person(4).String(), func(s *setup) {
-			s.group(3, "Helsinki", nil, 1, 4)
+			s.group(3, "Helsinki", nil, 1, 4, 8)
 			s.vault.Scope = `user.userType == "Member"`
 		}},
 		{"somebody deleted by hand is told how to come back", DeletedByHand, "ann@contoso.com", func(s *setup) {
@@ -219,9 +219,38 @@ func TestExplain(t *testing.T) {
 			s.vault.Groups[2].ID, s.vault.Groups[2].Name = identity.ObjectID{}, "Slaes"
 			s.ids = append(s.ids, identity.ObjectID{})
 		}},
-		{"a group taken out of the file still has its people until approved", Leaving, "cy@contoso.com", func(s *setup) {
+		{"a group taken out of the file still has its people until approved", LeaveHeld, "cy@contoso.com", func(s *setup) {
 			s.account(3, snapshot.Active, nil)
 			s.applied(7, "Old Sales", 3)
+		}},
+		{"a leaver of a group that became empty is going to be held", LeaveHeld, "ann@contoso.com", func(s *setup) {
+			s.account(1, snapshot.Active, nil)
+			s.applied(1, "Sales", 1)
+			s.group(3, "Helsinki", nil)
+		}},
+		{"a leaver of a group that became empty leaves where that is allowed", Leaving, "ann@contoso.com", func(s *setup) {
+			s.vault.Guards.EmptyGroup, s.vault.Guards.MissingGroup = false, false
+			s.account(1, snapshot.Active, nil)
+			s.applied(1, "Sales", 1)
+			s.group(3, "Helsinki", nil)
+			s.state(4, directory.GroupMissing, "the directory answered 404")
+		}},
+		{"a leaver whose leaving was approved loses access with the next run", Leaving, "ann@contoso.com", func(s *setup) {
+			s.account(1, snapshot.Active, nil)
+			s.leaves(1)
+			s.hold(plan.GuardDisables, snapshot.HeldChange{Key: "d", Kind: "disable", Person: person(1), Why: "left the last synchronized group"})
+			s.meta.Approved = []string{"d"}
+		}},
+		{"somebody deleted by hand who has left too", DeletedByHand, "ann@contoso.com", func(s *setup) {
+			s.account(1, snapshot.Tombstone, nil)
+			s.leaves(1)
+		}},
+		{"a scope that fails for the person is an obstacle", Waiting, "ann@contoso.com", func(s *setup) {
+			s.vault.Scope = `int(user.employeeId) > 5`
+		}},
+		{"what the last run said beside is told", In, "ann@contoso.com", func(s *setup) {
+			s.account(1, snapshot.Active, nil)
+			s.note(1, plan.Drifted, `fullName was changed by hand in the vault from "Ann B" to "Annie"`)
 		}},
 		{"a vault without groups has nobody", Out, "ann@contoso.com", func(s *setup) { s.vault.Groups, s.ids = nil, nil }},
 		{"a failed run, changed rules, another epoch and an old copy are said", In, "ann@contoso.com", func(s *setup) {
@@ -266,7 +295,10 @@ func TestExplain(t *testing.T) {
 
 func golden(t *testing.T, got string) {
 	t.Helper()
-	_, name, _ := strings.Cut(t.Name(), "/")
+	name := t.Name()
+	if _, after, sub := strings.Cut(name, "/"); sub {
+		name = after
+	}
 	path := filepath.Join("testdata", name+".txt")
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {

@@ -45,14 +45,14 @@ func (a *answer) addAccount() {
 	}
 	switch {
 	case r.Tries > 0 && r.Retry.After(a.Now):
-		a.remark("It failed %d times in a row and is tried again after %s; vaultsync sync %s --user %s tries at once.", r.Tries, stamp(r.Retry), a.out.Vault, a.id)
+		a.remark("Failures in a row: %d. It is tried again after %s; vaultsync sync %s --user %s tries at once.", r.Tries, stamp(r.Retry), a.out.Vault, a.id)
 	case r.Tries > 0:
-		a.remark("It failed %d times in a row and is tried again with the next run.", r.Tries)
+		a.remark("Failures in a row: %d. It is tried again with the next run.", r.Tries)
 	}
 	if r.Rejected != 0 && a.out.Standing != Refused && a.out.Standing != Kept {
 		a.remark("An administrator rejected changes of this person; those stay away until the person's memberships or state change in the directory.")
 	}
-	if a.out.Account.Protected {
+	if a.out.Account.Protected && a.out.Standing != Kept {
 		a.remark("The login name %s is protected (accounts.protected): never disabled, updated or removed from groups.", r.Login())
 	}
 	if r.State == snapshot.Leaving && a.entitled {
@@ -93,10 +93,10 @@ func (a *answer) addNotes() {
 // addUnread names the groups of which too little is known.
 func (a *answer) addUnread(also string) {
 	for _, g := range a.out.Groups {
-		if g.State != GroupUnreadable && g.State != GroupNotRead && g.State != GroupUnresolved || g.Member {
+		if !g.unread() || g.Member {
 			continue
 		}
-		text := fmt.Sprintf("The group %s cannot be told: %s", g.Name, g.Why)
+		text := fmt.Sprintf("Too little is known of the group %s: %s", g.Name, g.Why)
 		if also != "" {
 			text += "; " + also
 		}

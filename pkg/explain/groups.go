@@ -36,7 +36,7 @@ func (a *answer) readGroups() error {
 		if g := &stored[i]; !a.configured(g) && a.applied(g) {
 			a.out.Groups = append(a.out.Groups, Group{
 				ID: g.ID, Name: cmp.Or(g.Name, g.ID.String()), VaultGroup: g.Name, Applied: true, State: GroupRemoved,
-				Why:     "was taken out of the vault's file",
+				Why:     "taken out of the vault's file",
 				Meaning: "the people in it leave the vault's group once that is approved (vaultsync approve " + a.out.Vault + ")",
 			})
 		}
@@ -73,7 +73,8 @@ func (a *answer) group(rg roster.Group, record *snapshot.Group) (Group, error) {
 		return Group{}, fmt.Errorf("read group %s: %w", rg.ID, err)
 	}
 	g.Name = cmp.Or(stored.Name, rg.Config.Name, rg.Config.VaultGroup, rg.ID.String())
-	if err := a.membership(&g, rg); err != nil {
+	hint, err := a.membership(&g, rg)
+	if err != nil {
 		return Group{}, err
 	}
 	g.Counts = a.known && rg.Members.Contains(a.number)
@@ -92,10 +93,16 @@ func (a *answer) group(rg roster.Group, record *snapshot.Group) (Group, error) {
 		g.Meaning = "nobody loses anything because of it until it can be read; whoever is known to be a member keeps it, others may be members all the same"
 	case rg.Empty:
 		g.State = GroupEmpty
+		if record == nil || record.Applied.IsEmpty() {
+			break // and never was
+		}
 		g.Meaning = "whoever was in it leaves the vault's group"
 		if a.Rules.Vault.Guards.EmptyGroup {
 			g.Meaning += " once that is approved (guards.emptyGroup: hold)"
 		}
+	}
+	if hint != "" {
+		g.Meaning = strings.TrimPrefix(g.Meaning+"; "+hint, "; ")
 	}
 	// What was applied by a group that was not read in full stays.
 	if rg.State == directory.GroupUnreadable && g.Applied && !a.roster.Away.Contains(a.number) {
@@ -104,31 +111,37 @@ func (a *answer) group(rg roster.Group, record *snapshot.Group) (Group, error) {
 	return g, nil
 }
 
-// membership fills in whether and by which path the person is a member.
-func (a *answer) membership(g *Group, rg roster.Group) error {
+// membership fills in whether and by which path the person is a member. The
+// hint is about a path that does not count.
+func (a *answer) membership(g *Group, rg roster.Group) (hint string, err error) {
 	if !a.known {
-		return nil
+		return "", nil
 	}
 	people, _, _, err := a.View.Members(rg.ID, rg.Config.Nested)
 	if err != nil {
-		return fmt.Errorf("read the members of group %s: %w", rg.ID, err)
+		return "", fmt.Errorf("read the members of group %s: %w", rg.ID, err)
 	}
 	g.Member = people.Contains(a.number)
 	path, reached := a.View.Path(rg.ID, a.number)
 	if !reached {
-		return nil
+		return "", nil
 	}
 	for _, id := range path {
 		stored, _, err := a.View.Group(id)
 		if err != nil {
-			return fmt.Errorf("read group %s: %w", id, err)
+			return "", fmt.Errorf("read group %s: %w", id, err)
 		}
 		g.Path = append(g.Path, cmp.Or(stored.Name, id.String()))
 	}
 	if !g.Member {
-		g.Meaning = fmt.Sprintf("the person is in it through %s alone, which does not count (nested: false)", strings.Join(g.Path[1:], pathSign))
+		hint = fmt.Sprintf("the person is in it through %s alone, which does not count (nested: false)", strings.Join(g.Path[1:], pathSign))
 	}
-	return nil
+	return hint, nil
+}
+
+// unread says whether too little is known of the group to say who is in it.
+func (g Group) unread() bool {
+	return g.State == GroupUnreadable || g.State == GroupNotRead || g.State == GroupUnresolved
 }
 
 // pathSign stands between the groups of a path.

@@ -112,7 +112,7 @@ func (v *view) Path(root identity.ObjectID, n uint32) ([]identity.ObjectID, bool
 //	Sales (1) ⊃ Sales EU (2) ⊃ Helsinki (3), configured with licence named
 //	Archive Readers (4), configured with licence readOnly
 //
-// Ann (1) is in Helsinki, Bob (2) in Archive Readers, Cy (3) in no group of the
+// Somebody (8) is in all of them, Ann (1) is in Helsinki, Bob (2) in Archive Readers, Cy (3) in no group of the
 // vault, Dee (4) in none and without a profile.
 type setup struct {
 	t      *testing.T
@@ -139,8 +139,8 @@ func newSetup(t *testing.T) *setup {
 	}
 	s.group(1, "Sales", []int{2})
 	s.group(2, "Sales EU", []int{3})
-	s.group(3, "Helsinki", nil, 1)
-	s.group(4, "Archive Readers", nil, 2)
+	s.group(3, "Helsinki", nil, 1, 8)
+	s.group(4, "Archive Readers", nil, 2, 8)
 	s.person(1, "Ann B", "ann@contoso.com")
 	s.person(2, "Bob C", "bob@contoso.com")
 	s.person(3, "Cy D", "cy@contoso.com")

@@ -240,7 +240,7 @@ func (a *answer) licenseText() string {
 	switch {
 	case a.out.License.Waiting:
 		return "waits: " + cmp.Or(r.Problem, "no licence is left") + "; tried again with every run, in the order of the login names"
-	case r.UserID == "":
+	case r.UserID == "", r.State == snapshot.Tombstone:
 		return ""
 	case r.State == snapshot.Left && r.License == identity.NoLicense && release >= 0:
 		return "none: given back after the person left (accounts.releaseLicense)"

@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -106,14 +105,17 @@ func (t *text) groups(groups []Group) {
 		case g.Member && g.State == GroupMissing:
 			status = "was a member"
 		case g.Member:
-			status = "member, but not let in"
+			status = "member"
 		case g.State == GroupRemoved:
 			status = "still in the vault's group"
-		case g.State == GroupUnreadable, g.State == GroupNotRead, g.State == GroupUnresolved:
+		case g.unread():
 			mark, status = "?", "not known"
 		}
 		if len(g.Path) > 1 && g.Member {
 			status += " through " + strings.Join(g.Path[1:], pathSign)
+		}
+		if g.Member && !g.Counts && g.State != GroupMissing {
+			status += ", but not let in"
 		}
 		if g.Counts && g.License != "" {
 			status += ", licence " + string(g.License)
@@ -131,10 +133,10 @@ func (t *text) groups(groups []Group) {
 // join writes a group's state, its reason and its meaning.
 func join(state, why, meaning string) string {
 	words := map[string]string{
-		GroupRead: "", GroupEmpty: "nobody is in it", GroupUnreadable: "cannot be read in full", GroupNotRead: "not read yet",
-		GroupMissing: "gone from the directory", GroupUnresolved: "leads nowhere", GroupRemoved: "removed",
+		GroupRead: "", GroupEmpty: "nobody is in it", GroupUnreadable: "cannot be read in full", GroupNotRead: "",
+		GroupMissing: "gone from the directory", GroupUnresolved: "", GroupRemoved: "",
 	}
-	parts := slices.DeleteFunc([]string{cmp.Or(words[state], ""), why}, func(s string) bool { return s == "" })
+	parts := slices.DeleteFunc([]string{words[state], why}, func(s string) bool { return s == "" })
 	head := strings.Join(parts, ": ")
 	if head != "" && meaning != "" {
 		head += "; "
