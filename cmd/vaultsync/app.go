@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -204,7 +205,10 @@ func (a *app) openDirectory(name string) (*reconcile.Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &reconcile.Directory{Name: name, Client: client, Now: time.Now}
+	d := &reconcile.Directory{
+		Name: name, Client: client, Now: time.Now, Imported: func() []*reconcile.Vault { return a.importedVaultsOf(name) },
+		Guard: reconcile.Guard{Limit: a.cfg.Disables, Path: filepath.Join(a.cfg.DataDir, "directories", name+".guard.json")},
+	}
 	sources := map[string]bool{}
 	for _, v := range a.cfg.Vaults {
 		if v.Directory != name {
@@ -234,6 +238,27 @@ func (a *app) openDirectory(name string) (*reconcile.Directory, error) {
 	}
 	a.directories[name] = d
 	return d, nil
+}
+
+// importedVaultsOf opens every vault of a directory that has state; one whose
+// state cannot be opened is left to its own runs to say so.
+func (a *app) importedVaultsOf(directory string) []*reconcile.Vault {
+	var vaults []*reconcile.Vault
+	for _, v := range a.cfg.Vaults {
+		if v.Directory != directory {
+			continue
+		}
+		if _, err := os.Stat(a.statePath(v.Name)); err != nil {
+			continue
+		}
+		open, err := a.vault(v.Name)
+		if err != nil {
+			a.log.Warn("a vault does not count for the directory's guard", "vault", v.Name, "error", err)
+			continue
+		}
+		vaults = append(vaults, open)
+	}
+	return vaults
 }
 
 func newClient(d config.Directory, log *slog.Logger) (*entra.Client, error) {
@@ -330,6 +355,9 @@ func (a *app) failed(name string, err error) {
 }
 
 func (a *app) keep(report reconcile.Report) {
+	if report.DryRun {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.reports[report.Vault] = report

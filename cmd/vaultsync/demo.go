@@ -20,6 +20,7 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/entrasim"
 	"github.com/vaultsync/vaultsync/pkg/observe"
 	"github.com/vaultsync/vaultsync/pkg/reconcile"
+	"github.com/vaultsync/vaultsync/pkg/schedule"
 )
 
 // changeEvery is how often something happens by itself in the demo's tenant.
@@ -90,15 +91,29 @@ func (s *session) demo(ctx context.Context, dir, listen string) (err error) {
 	defer stop()
 	log := observe.NewLogger(s.err, slog.LevelWarn.String(), "text")
 	return runDaemon(ctx, cfg, load, log, told, func(d *daemon) {
-		for _, st := range d.runner.State() {
-			say("%s: first import at %s.", st.Name, st.Next.Local().Format("15:04:05"))
-		}
+		sayFirstImports(cfg, time.Now(), say)
 		say("Look further from another terminal:")
 		for _, command := range []string{"status", "vault users sales", "plan sales", "log sales", "sync --all"} {
 			say("  vaultsync -c %s %s", file, command)
 		}
 		wait.Go(func() { changeTenant(ctx, tenant, say) })
 	})
+}
+
+// sayFirstImports says when each vault begins.
+func sayFirstImports(cfg *config.Config, now time.Time, say func(string, ...any)) {
+	var names []string
+	for _, v := range cfg.Vaults {
+		names = append(names, v.Name)
+	}
+	places := schedule.Places(names)
+	for _, v := range cfg.Vaults {
+		timing, err := schedule.NewTiming(v.Schedule)
+		if err != nil {
+			continue // the runner has said so
+		}
+		say("%s: first import at %s, then %s.", v.Name, timing.First(now, places[v.Name]).Local().Format("15:04:05"), "every "+v.Schedule.Every.String())
+	}
 }
 
 // sayer prints sentences with the time, one at a time.
@@ -152,7 +167,7 @@ func demoFolder(dir string) error {
 func writeDemo(dir, url, listen string) (string, error) {
 	replace := strings.NewReplacer(
 		`graph: ""`, `graph: "`+url+`"`, `authority: ""`, `authority: "`+url+`"`,
-		`caFile: ""`, `caFile: "demo-ca.pem"`, `listen: 127.0.0.1:8390`, `listen: "`+listen+`"`,
+		`caFile: ""`, `caFile: "demo-ca.pem"`, `freshness: 1m`, `freshness: 1s`, `count: 200}`, `count: 600}`, `listen: 127.0.0.1:8390`, `listen: "`+listen+`"`,
 		`every: 15m`, `every: 1m`, `every: 6h`, `every: 1m`, `cron: "*/15 6-20 * * MON-FRI"`, `every: 1m`,
 		`startTimeOfFirstImport: "02:30"`, `startTimeOfFirstImport: "+25s"`,
 	)

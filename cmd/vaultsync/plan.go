@@ -194,10 +194,17 @@ type decision func(v *reconcile.Vault, ctx context.Context, digest string, run f
 
 func decideCommand(s *session, verb, short, long string, decide decision) *cobra.Command {
 	var asJSON bool
+	var directory string
 	cmd := &cobra.Command{
 		Use: verb + " VAULT [PLAN]", Short: short, Long: long,
-		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: s.completeVaults,
+		Args: cobra.RangeArgs(0, 2), ValidArgsFunction: s.completeVaults,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if directory != "" {
+				return s.decideDirectory(cmd.Context(), verb, directory, args)
+			}
+			if len(args) == 0 {
+				return usageError{text: verb + ": name the vault", hint: "vaultsync " + verb + " VAULT [PLAN]"}
+			}
 			digest := ""
 			if len(args) == 2 {
 				digest = args[1]
@@ -217,7 +224,52 @@ func decideCommand(s *session, verb, short, long string, decide decision) *cobra
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON document")
+	cmd.Flags().StringVar(&directory, "directory", "", "what the server's guard holds over all vaults of the directory `NAME`")
 	return cmd
+}
+
+// decideDirectory approves or rejects what the server's guard holds over all
+// vaults of a directory, and runs those that wait for it.
+func (s *session) decideDirectory(ctx context.Context, verb, name string, args []string) error {
+	switch {
+	case len(args) > 1:
+		return usageError{text: verb + ": --directory NAME takes one digest and no vault", hint: "vaultsync " + verb + " --directory " + name + " [DIGEST]"}
+	case verb == "reject":
+		return usageError{
+			text: "reject: what the server's guard holds stays held by itself until the directory changes",
+			hint: "reject the changes of a vault with vaultsync reject VAULT [PLAN]",
+		}
+	}
+	line := append([]string{verb, "--directory", name}, args...)
+	return s.do(ctx, call{args: line, work: func(ctx context.Context, a *app) error {
+		d, err := a.directory(name)
+		if err != nil {
+			return err
+		}
+		state, err := d.GuardState()
+		if err != nil {
+			return err //nolint:wrapcheck // says where
+		}
+		if state.Held == nil {
+			return fmt.Errorf("directory %s: %w", name, reconcile.ErrNothingDue)
+		}
+		if len(args) == 0 {
+			fmt.Fprintf(s.out, "%s\n", state.Held.Text) //nolint:errcheck // terminal output
+			return usageError{text: verb + ": name what to " + verb, hint: fmt.Sprintf("vaultsync %s --directory %s %s", verb, name, state.Held.Digest)}
+		}
+		n, err := d.Approve(args[0])
+		if err != nil {
+			return err //nolint:wrapcheck // says where
+		}
+		fmt.Fprintf(s.out, "%d people may leave the vaults of %s\n", n, name) //nolint:errcheck // a remark
+		var vaults []string
+		for _, v := range a.cfg.Vaults {
+			if v.Directory == name {
+				vaults = append(vaults, v.Name)
+			}
+		}
+		return s.sync(ctx, a, vaults, syncFlags{})
+	}})
 }
 
 func (s *session) decide(ctx context.Context, a *app, name, digest string, asJSON bool, decide decision) error {

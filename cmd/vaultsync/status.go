@@ -32,6 +32,9 @@ type vaultStatus struct {
 	Daemon bool `json:"daemon"`
 	// Since is when the problem began.
 	Since *time.Time `json:"since,omitempty"`
+	// DirectoryHeld is what the server's guard holds over all vaults of the
+	// vault's directory.
+	DirectoryHeld *directoryHeld `json:"directoryHeld,omitempty"`
 
 	changes []snapshot.HeldChange
 	code    int
@@ -42,6 +45,14 @@ type heldStatus struct {
 	Changes int       `json:"changes"`
 	Guards  []string  `json:"guards"`
 	Since   time.Time `json:"since"`
+}
+
+type directoryHeld struct {
+	Directory string    `json:"directory"`
+	Plan      string    `json:"plan"`
+	People    int       `json:"people"`
+	Text      string    `json:"text"`
+	Since     time.Time `json:"since"`
 }
 
 func statusCommand(s *session) *cobra.Command {
@@ -133,6 +144,9 @@ func (a *app) vaultStatus(name string, phases map[string]schedule.Status) vaultS
 	if st.LastRun != nil {
 		st.describe(*st.LastRun, meta)
 	}
+	if err == nil {
+		st.describeDirectory(v.Directory)
+	}
 	if phase, ok := phases[name]; ok {
 		st.describePhase(phase)
 	} else if past, err := a.pasts(); err == nil {
@@ -160,6 +174,21 @@ func (st *vaultStatus) describe(last reconcile.Report, meta snapshot.Meta) {
 			st.Problem = fmt.Sprintf("%d changes wait for approval", len(meta.Held.Changes))
 		}
 		st.code = gravest(st.code, exitHeld)
+	}
+}
+
+// describeDirectory adds what the directory itself knows: since when it fails,
+// and what its guard holds.
+func (st *vaultStatus) describeDirectory(d *reconcile.Directory) {
+	if problem, since := d.Problem(); problem != nil {
+		st.Problem, st.Since = problem.Error(), timeOrNil(since)
+	}
+	state, err := d.GuardState()
+	if err != nil || state.Held == nil {
+		return
+	}
+	st.DirectoryHeld = &directoryHeld{
+		Directory: d.Name, Plan: state.Held.Digest, People: len(state.Held.People), Text: state.Held.Text, Since: state.Held.Since,
 	}
 }
 
@@ -237,6 +266,10 @@ func printStatus(w io.Writer, st vaultStatus, detailed bool) {
 	if st.Held != nil {
 		show("  held       %d changes since %s by %v\n", st.Held.Changes, local(st.Held.Since), st.Held.Guards)
 		show("             approve: vaultsync approve %s %s\n", st.Vault, st.Held.Plan)
+	}
+	if st.DirectoryHeld != nil {
+		show("  directory  %s\n", st.DirectoryHeld.Text)
+		show("             approve: vaultsync approve --directory %s %s\n", st.DirectoryHeld.Directory, st.DirectoryHeld.Plan)
 	}
 	most := 3
 	if detailed {

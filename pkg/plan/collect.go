@@ -201,9 +201,10 @@ func (c *computation) remember() {
 		}
 	}
 	c.plan.Changes = kept
+	c.plan.Unchanged = c.in.Total
 	for _, d := range c.decisions {
-		if d.Present && !changed[d.ID] {
-			c.plan.Unchanged++
+		if d.Present && (changed[d.ID] || d.note != nil && d.note.Kind.Fault()) {
+			c.plan.Unchanged--
 		}
 		if d.after != nil && !open[d.ID] && !sameRecord(d.Record, d.after) {
 			if rec := d.Record; rec != nil && joins[d.ID] && d.after.Tries == 0 && d.after.Problem == "" {

@@ -63,8 +63,8 @@ func (c *computation) guard() {
 		}
 	}
 	base := c.in.Managed
-	if n := len(byKind[Disable]); n > 0 && c.in.ServerHold {
-		c.trip(GuardDirectory, "", byKind[Disable], "too many people leave the vaults of this directory together")
+	if c.in.ServerHold {
+		c.holdForDirectory(byKind[Disable])
 	}
 	if n := len(byKind[Disable]); Exceeds(rules.Disables, n, base) {
 		c.trip(GuardDisables, "", byKind[Disable], limitText(n, "people would be disabled", base, rules.Disables))
@@ -133,6 +133,24 @@ func (c *computation) trip(guard, group string, changes []int, text string) {
 	}
 	if held > 0 {
 		c.plan.Trips = append(c.plan.Trips, Trip{Guard: guard, Group: group, Count: held, Text: text})
+	}
+}
+
+// holdForDirectory holds whoever leaves while the guard over all vaults of the
+// directory has tripped. It is released for the directory, not for a vault.
+func (c *computation) holdForDirectory(disables []int) {
+	held := 0
+	for _, i := range disables {
+		if !c.in.ServerReleased[c.changes[i].Person] {
+			c.changes[i].Held = GuardDirectory
+			held++
+		}
+	}
+	if held > 0 {
+		c.plan.Trips = append(c.plan.Trips, Trip{
+			Guard: GuardDirectory, Count: held,
+			Text: "too many people leave the vaults of this directory together; release them with vaultsync approve --directory " + c.in.Rules.Directory,
+		})
 	}
 }
 

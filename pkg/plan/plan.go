@@ -44,8 +44,11 @@ type Input struct {
 	// asked for the run.
 	Insist bool
 	// ServerHold says that the guard over all vaults of the directory has
-	// tripped: nobody leaves.
-	ServerHold bool
+	// tripped: nobody leaves but those in ServerReleased.
+	ServerHold     bool
+	ServerReleased map[identity.ObjectID]bool
+	// Total is how many people should be in the vault.
+	Total int
 }
 
 // Group is one group to look at.
@@ -122,7 +125,8 @@ type Plan struct {
 	// Settled are the people and groups whose earlier change of unknown outcome
 	// has been looked at: their intents end. Those of others stay open.
 	Settled []identity.ObjectID
-	// Unchanged counts the people looked at for whom nothing changes; Drift
+	// Unchanged counts the people of Input.Total for whom there is nothing to
+	// do and nothing waits; Drift
 	// the differences that hands made and that are only reported.
 	Unchanged int
 	Drift     int

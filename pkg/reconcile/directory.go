@@ -23,7 +23,13 @@ type Directory struct {
 	Vaults []*Vault
 	// FullEvery is the smallest reconcileEvery of the vaults.
 	FullEvery time.Duration
-	Now       func() time.Time
+	// Guard counts the people who leave any of the vaults; Imported gives
+	// those of them that have state, with it opened.
+	Guard    Guard
+	Imported func() []*Vault
+	Now      func() time.Time
+
+	guardMu sync.Mutex
 
 	mu     sync.Mutex
 	flight *flight

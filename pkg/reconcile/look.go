@@ -285,7 +285,8 @@ func (g *gatherer) describeInput() error {
 	s.input.First = !s.meta.Imported
 	s.input.Full = s.meta.Imported && (g.full || g.single)
 	s.input.Insist = g.options.ByHand
-	s.input.Managed = int(used.GetCardinality()) //nolint:gosec // at most as many as there are people
+	s.input.Total = int(g.present.GetCardinality()) //nolint:gosec // at most as many as there are people
+	s.input.Managed = int(used.GetCardinality())    //nolint:gosec // at most as many as there are people
 	s.input.Pinned = keySet(s.meta.Pinned)
 	if approved := append(slices.Clone(s.meta.Approved), g.options.Approve...); len(approved) > 0 {
 		s.input.Approved = keySet(approved)

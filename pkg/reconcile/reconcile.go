@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/apply"
@@ -96,6 +97,9 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 		}
 	}
 	p := plan.Compute(scene.input)
+	if p, err = v.guarded(scene, p); err != nil {
+		return v.fail(report, err)
+	}
 	if o.Only != nil {
 		if err := o.Only(p); err != nil {
 			return v.fail(report, err)
@@ -106,9 +110,9 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 	if o.DryRun {
 		return v.end(report), nil
 	}
+	tell, disabled := v.reporter(&report)
 	applier := apply.Applier{
-		Store: store, Snapshot: v.Snapshot, Now: v.Now,
-		Report:   v.reporter(&report),
+		Store: store, Snapshot: v.Snapshot, Now: v.Now, Report: tell,
 		Progress: func(done, total int) { o.progress("apply", done, total) },
 	}
 	report.Counts, err = applier.Apply(ctx, p)
@@ -116,6 +120,7 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 		report.Outcome = Partial
 	}
 	report.Requests.Store = store.requests()
+	err = errors.Join(err, v.Directory.disabled(*disabled, v.Now()))
 	if err != nil {
 		return v.fail(report, fmt.Errorf("apply the changes: %w", err))
 	}
@@ -152,7 +157,8 @@ func (v *Vault) fail(report Report, err error) (Report, error) {
 
 // reporter writes the provisioning log: done and failed changes always, held
 // ones once, when they are first held.
-func (v *Vault) reporter(report *Report) func(plan.Change, error) {
+func (v *Vault) reporter(report *Report) (tell func(plan.Change, error), disabled *[]identity.ObjectID) {
+	disabled = &[]identity.ObjectID{}
 	meta, err := v.Snapshot.Meta()
 	known := map[string]bool{}
 	if err == nil && meta.Held != nil {
@@ -161,6 +167,9 @@ func (v *Vault) reporter(report *Report) func(plan.Change, error) {
 		}
 	}
 	return func(change plan.Change, err error) {
+		if change.Kind == plan.Disable && change.Held == "" && err == nil {
+			*disabled = append(*disabled, change.Person)
+		}
 		entry := provlog.Entry{
 			Time: v.Now().UTC(), Vault: report.Vault, Run: report.Run, Person: change.Person, Login: change.Login,
 			Group: change.Group, Kind: string(change.Kind), Before: change.Before.JSON(), After: change.After.JSON(),
@@ -177,5 +186,20 @@ func (v *Vault) reporter(report *Report) func(plan.Change, error) {
 		if err := v.Journal([]provlog.Entry{entry}); err != nil {
 			v.Logger.Error("the provisioning log cannot be written", "vault", report.Vault, "error", err)
 		}
+	}, disabled
+}
+
+// guarded asks the guard over all vaults of the directory when somebody is to
+// be disabled, and plans anew when it holds.
+func (v *Vault) guarded(s *scene, p *plan.Plan) (*plan.Plan, error) {
+	leaves := slices.ContainsFunc(p.Changes, func(c plan.Change) bool { return c.Kind == plan.Disable })
+	if !leaves {
+		return p, nil
 	}
+	held, released, err := v.Directory.hold(v.Now())
+	if err != nil || !held {
+		return p, err
+	}
+	s.input.ServerHold, s.input.ServerReleased = true, released
+	return plan.Compute(s.input), nil
 }
