@@ -195,5 +195,5 @@ func text(w http.ResponseWriter, code int, lines ...string) {
 
 // oneLine is a reason that stays on its line and tells no secret.
 func oneLine(reason string) string {
-	return visible(strings.Join(strings.Fields(scrub(cut(reason))), " "))
+	return clean(strings.Join(strings.Fields(reason), " "))
 }

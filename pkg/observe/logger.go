@@ -55,13 +55,14 @@ func (s sieve) replace(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.LevelKey {
 		return a
 	}
+	a.Key = visible(a.Key)
 	if (sensitiveName(a.Key) || sensitiveGroup(groups)) && !harmless(a.Value.Kind()) {
 		a.Value = slog.StringValue(redacted)
 		return a
 	}
 	switch a.Value.Kind() {
 	case slog.KindString:
-		a.Value = slog.StringValue(s.clean(a.Value.String()))
+		a.Value = slog.StringValue(clean(a.Value.String()))
 	case slog.KindTime:
 		a.Value = slog.TimeValue(a.Value.Time().UTC())
 	case slog.KindAny:
@@ -77,12 +78,8 @@ func harmless(kind slog.Kind) bool {
 	return kind == slog.KindBool || kind == slog.KindTime || kind == slog.KindDuration
 }
 
-func (s sieve) clean(text string) string {
-	text = scrub(cut(text))
-	if s.json {
-		return visible(text)
-	}
-	return text // the text handler quotes what cannot be printed
+func clean(text string) string {
+	return visible(scrub(cut(text)))
 }
 
 func (s sieve) anyValue(v any) slog.Value {
@@ -91,17 +88,21 @@ func (s sieve) anyValue(v any) slog.Value {
 		return slog.AnyValue(nil)
 	case time.Time:
 		return slog.TimeValue(v.UTC())
+	case *time.Time:
+		if v != nil {
+			return slog.TimeValue(v.UTC())
+		}
 	case *slog.Source:
 		return slog.AnyValue(v)
 	}
 	if text, ok := textOf(v); ok {
-		return slog.StringValue(s.clean(text))
+		return slog.StringValue(clean(text))
 	}
 	tree, err := treeOf(v)
 	if err != nil {
 		return slog.StringValue(err.Error())
 	}
-	tree = s.prune(tree)
+	tree = prune(tree)
 	if s.json {
 		return slog.AnyValue(tree)
 	}

@@ -114,7 +114,9 @@ func cut(s string) string {
 }
 
 // visible writes out what a terminal would obey or hide: escape sequences and
-// marks that turn text around. Line ends stay; every format escapes them.
+// marks that turn text around. The handlers of slog leave some of them as they
+// are (DEL in both formats, C1 and U+202E in JSON). Line ends stay; both
+// handlers escape those.
 func visible(s string) string {
 	if !strings.ContainsFunc(s, unprintable) {
 		return s
@@ -185,24 +187,25 @@ func treeOf(v any) (tree any, err error) {
 }
 
 // prune redacts a tree by the names of its members and the looks of its texts.
-func (s sieve) prune(tree any) any {
+func prune(tree any) any {
 	switch tree := tree.(type) {
 	case map[string]any:
+		pruned := make(map[string]any, len(tree))
 		for name, v := range tree {
 			if sensitiveName(name) && !empty(v) {
-				tree[name] = redacted
+				pruned[clean(name)] = redacted
 			} else {
-				tree[name] = s.prune(v)
+				pruned[clean(name)] = prune(v)
 			}
 		}
-		return tree
+		return pruned
 	case []any:
 		for i, v := range tree {
-			tree[i] = s.prune(v)
+			tree[i] = prune(v)
 		}
 		return tree
 	case string:
-		return s.clean(tree)
+		return clean(tree)
 	default:
 		return tree
 	}
