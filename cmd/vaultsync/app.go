@@ -43,8 +43,10 @@ type app struct {
 	opened      map[string]bool
 	server      *embedded.Server
 	reports     map[string]reconcile.Report
-	listeners   map[string]map[int]func(reconcile.Progress)
-	nextID      int
+	// requests are those of a pull that was made for a vault's next run.
+	requests  map[string]int
+	listeners map[string]map[int]func(reconcile.Progress)
+	nextID    int
 }
 
 func openApp(cfg *config.Config, log *slog.Logger) (*app, error) {
@@ -58,7 +60,7 @@ func openApp(cfg *config.Config, log *slog.Logger) (*app, error) {
 	a := &app{
 		cfg: cfg, log: log, journal: journal,
 		directories: map[string]*reconcile.Directory{}, vaults: map[string]*reconcile.Vault{}, opened: map[string]bool{},
-		reports: map[string]reconcile.Report{}, listeners: map[string]map[int]func(reconcile.Progress){},
+		reports: map[string]reconcile.Report{}, requests: map[string]int{}, listeners: map[string]map[int]func(reconcile.Progress){},
 	}
 	return a, a.compile()
 }
@@ -344,8 +346,29 @@ func (a *app) run(ctx context.Context, name string, o reconcile.Options) (reconc
 	}
 	o.Progress = func(p reconcile.Progress) { a.tell(name, p) }
 	report, err := v.Run(ctx, o)
+	if o.Prepared {
+		report.Requests.Directory += a.takeRequests(name)
+	}
 	a.keep(report)
+	if report.Counts.Made() > 0 {
+		err = errors.Join(err, a.journal.Sync())
+	}
 	return report, err //nolint:wrapcheck // says where
+}
+
+// prepared keeps what the pull for a vault's next run has cost.
+func (a *app) prepared(name string, requests int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.requests[name] += requests
+}
+
+func (a *app) takeRequests(name string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.requests[name]
+	delete(a.requests, name)
+	return n
 }
 
 // failed keeps that a run did not come to its vault.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vaultsync/vaultsync/pkg/config"
 	"github.com/vaultsync/vaultsync/pkg/control"
+	"github.com/vaultsync/vaultsync/pkg/directory/entra"
+	"github.com/vaultsync/vaultsync/pkg/observe"
 	"github.com/vaultsync/vaultsync/pkg/reconcile"
 	"github.com/vaultsync/vaultsync/pkg/schedule"
 )
@@ -18,9 +20,10 @@ import (
 // daemon runs the vaults when they are due and executes the commands that
 // reach it. It has one app at a time; reload exchanges it when nothing uses it.
 type daemon struct {
-	log    *slog.Logger
-	load   func() (*config.Config, error)
-	runner *schedule.Runner
+	log     *slog.Logger
+	metrics *observe.Metrics
+	load    func() (*config.Config, error)
+	runner  *schedule.Runner
 	// told hears of every run that ended.
 	told func(reconcile.Report, error)
 
@@ -39,7 +42,7 @@ func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Con
 	if err := ownFolder(cfg.DataDir); err != nil {
 		return err
 	}
-	d := &daemon{log: log, load: load, told: told}
+	d := &daemon{log: log, load: load, told: told, metrics: observe.NewMetrics(versionText())}
 	d.idle = sync.NewCond(&d.mu)
 	server, err := control.Listen(endpoint(cfg), control.Options{ConfigDigest: d.digest, Logger: log})
 	if err != nil {
@@ -148,15 +151,28 @@ func (d *daemon) prepare(ctx context.Context, v config.Vault, kind schedule.Kind
 	if err != nil {
 		return err
 	}
-	_, err = dir.Pull(ctx, reconcile.Pull{
+	started := time.Now()
+	pulled, err := dir.Pull(ctx, reconcile.Pull{
 		MaxAge: maxAge(kind, freshness), Full: kind.Full && kind.ByHand,
 		Progress: func(p reconcile.Progress) { a.tell(v.Name, p) },
 	})
+	a.prepared(v.Name, pulled.Requests)
+	if pulled.Requests > 0 || err != nil {
+		d.pulled(v.Directory, started, pulled.Requests, err != nil, throttledSince(dir))
+	}
 	if err != nil {
 		a.failed(v.Name, err)
 		return fmt.Errorf("read the directory %s: %w", v.Directory, err)
 	}
 	return nil
+}
+
+// throttledSince is since when a directory throttles, zero when it does not.
+func throttledSince(dir *reconcile.Directory) time.Time {
+	if client, ok := dir.Client.(*entra.Client); ok {
+		return client.Status().ThrottledSince
+	}
+	return time.Time{}
 }
 
 // maxAge is how old the local copy may be: a run by hand asks the directory.
@@ -172,6 +188,7 @@ func (d *daemon) run(ctx context.Context, v config.Vault, kind schedule.Kind, fr
 	a, release := d.use()
 	defer release()
 	report, err := a.run(ctx, v.Name, reconcile.Options{Full: kind.Full, MaxAge: max(freshness, time.Minute), Prepared: true, ByHand: kind.ByHand})
+	d.measure(report)
 	d.told(report, err)
 	return err
 }

@@ -234,11 +234,6 @@ func (s *session) decideDirectory(ctx context.Context, verb, name string, args [
 	switch {
 	case len(args) > 1:
 		return usageError{text: verb + ": --directory NAME takes one digest and no vault", hint: "vaultsync " + verb + " --directory " + name + " [DIGEST]"}
-	case verb == "reject":
-		return usageError{
-			text: "reject: what the server's guard holds stays held by itself until the directory changes",
-			hint: "reject the changes of a vault with vaultsync reject VAULT [PLAN]",
-		}
 	}
 	line := append([]string{verb, "--directory", name}, args...)
 	return s.do(ctx, call{args: line, work: func(ctx context.Context, a *app) error {
@@ -257,6 +252,9 @@ func (s *session) decideDirectory(ctx context.Context, verb, name string, args [
 			fmt.Fprintf(s.out, "%s\n", state.Held.Text) //nolint:errcheck // terminal output
 			return usageError{text: verb + ": name what to " + verb, hint: fmt.Sprintf("vaultsync %s --directory %s %s", verb, name, state.Held.Digest)}
 		}
+		if verb == "reject" {
+			return s.rejectForDirectory(ctx, a, d, args[0])
+		}
 		n, err := d.Approve(args[0])
 		if err != nil {
 			return err //nolint:wrapcheck // says where
@@ -270,6 +268,37 @@ func (s *session) decideDirectory(ctx context.Context, verb, name string, args [
 		}
 		return s.sync(ctx, a, vaults, syncFlags{})
 	}})
+}
+
+// rejectForDirectory drops, vault by vault, what the server's guard holds.
+func (s *session) rejectForDirectory(ctx context.Context, a *app, d *reconcile.Directory, digest string) error {
+	if state, err := d.GuardState(); err != nil || state.Held == nil || state.Held.Digest != digest {
+		return errors.Join(err, fmt.Errorf("directory %s: %w under %s", d.Name, reconcile.ErrNothingDue, digest))
+	}
+	worst := exitDone
+	for _, v := range d.Imported() {
+		meta, err := v.Snapshot.Meta()
+		if err != nil {
+			return err //nolint:wrapcheck // says where
+		}
+		var keys []string
+		if meta.Held != nil {
+			for _, c := range meta.Held.Changes {
+				if c.Guard == plan.GuardDirectory {
+					keys = append(keys, c.Key)
+				}
+			}
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		report, err := a.now(ctx, v.Name(), reconcile.Options{ByHand: true, Reject: keys}, func() {})
+		worst = gravest(worst, reportCode(ctx, report, err))
+		if err := s.printReport(report, err, syncFlags{}); err != nil {
+			return err
+		}
+	}
+	return codeError(worst)
 }
 
 func (s *session) decide(ctx context.Context, a *app, name, digest string, asJSON bool, decide decision) error {

@@ -21,17 +21,20 @@ func versionCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Say which version this is", Args: cobra.NoArgs,
 		RunE: func(_ *cobra.Command, _ []string) error {
-			v := version
-			if info, ok := debug.ReadBuildInfo(); v == "" && ok {
-				v = info.Main.Version
-			}
-			_, err := fmt.Fprintf(s.out, "vaultsync %s (%s, %s/%s)\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(s.out, "vaultsync %s (%s, %s/%s)\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			if err != nil {
 				return fmt.Errorf("write: %w", err)
 			}
 			return nil
 		},
 	}
+}
+
+func versionText() string {
+	if info, ok := debug.ReadBuildInfo(); version == "" && ok {
+		return info.Main.Version
+	}
+	return version
 }
 
 func pauseCommand(s *session) *cobra.Command {

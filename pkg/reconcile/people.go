@@ -161,6 +161,9 @@ func (g *gatherer) person(n uint32, record *snapshot.Account) (plan.Person, erro
 		return p, nil
 	}
 	p.Want, p.WantErr = g.Rules.Account(profile, licenses)
+	if err := g.scene.roster.Unscoped[n]; err != nil {
+		p.WantErr = err
+	}
 	if p.WantErr != nil {
 		return p, nil
 	}

@@ -110,9 +110,9 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 	if o.DryRun {
 		return v.end(report), nil
 	}
-	tell, disabled := v.reporter(&report)
+	journal := v.journal(&report)
 	applier := apply.Applier{
-		Store: store, Snapshot: v.Snapshot, Now: v.Now, Report: tell,
+		Store: store, Snapshot: v.Snapshot, Now: v.Now, Report: journal.add,
 		Progress: func(done, total int) { o.progress("apply", done, total) },
 	}
 	report.Counts, err = applier.Apply(ctx, p)
@@ -120,7 +120,8 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 		report.Outcome = Partial
 	}
 	report.Requests.Store = store.requests()
-	err = errors.Join(err, v.Directory.disabled(*disabled, v.Now()))
+	journal.flush()
+	err = errors.Join(err, v.Directory.disabled(journal.disabled, v.Now()))
 	if err != nil {
 		return v.fail(report, fmt.Errorf("apply the changes: %w", err))
 	}
@@ -153,40 +154,6 @@ func (v *Vault) fail(report Report, err error) (Report, error) {
 		return report, err
 	}
 	return report, errors.Join(err, v.rememberFailure(report))
-}
-
-// reporter writes the provisioning log: done and failed changes always, held
-// ones once, when they are first held.
-func (v *Vault) reporter(report *Report) (tell func(plan.Change, error), disabled *[]identity.ObjectID) {
-	disabled = &[]identity.ObjectID{}
-	meta, err := v.Snapshot.Meta()
-	known := map[string]bool{}
-	if err == nil && meta.Held != nil {
-		for _, c := range meta.Held.Changes {
-			known[c.Key] = true
-		}
-	}
-	return func(change plan.Change, err error) {
-		if change.Kind == plan.Disable && change.Held == "" && err == nil {
-			*disabled = append(*disabled, change.Person)
-		}
-		entry := provlog.Entry{
-			Time: v.Now().UTC(), Vault: report.Vault, Run: report.Run, Person: change.Person, Login: change.Login,
-			Group: change.Group, Kind: string(change.Kind), Before: change.Before.JSON(), After: change.After.JSON(),
-			Why: change.Why, Outcome: "done",
-		}
-		switch {
-		case change.Held != "" && known[change.Key()]:
-			return
-		case change.Held != "":
-			entry.Outcome, entry.Error = "held", "held by the guard "+change.Held
-		case err != nil:
-			entry.Outcome, entry.Error = "failed", err.Error()
-		}
-		if err := v.Journal([]provlog.Entry{entry}); err != nil {
-			v.Logger.Error("the provisioning log cannot be written", "vault", report.Vault, "error", err)
-		}
-	}, disabled
 }
 
 // guarded asks the guard over all vaults of the directory when somebody is to

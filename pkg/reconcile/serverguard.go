@@ -211,16 +211,14 @@ func (v *Vault) leavers(view *mirror.View) (leavers, used *roaring.Bitmap, err e
 			return err
 		}
 		leavers = roaring.AndNot(used, g.present)
-		if v.Rules.Vault.Accounts.OnLeaveAfter > 0 {
-			return g.keepOverdue(leavers)
-		}
-		return nil
+		return g.keepDue(leavers)
 	})
 	return leavers, used, err
 }
 
-// keepOverdue leaves the people whose grace period is over.
-func (g *gatherer) keepOverdue(leavers *roaring.Bitmap) error {
+// keepDue leaves the people whose grace period is over and whose leaving no
+// administrator has rejected.
+func (g *gatherer) keepDue(leavers *roaring.Bitmap) error {
 	for it := leavers.Clone().Iterator(); it.HasNext(); {
 		n := it.Next()
 		id, ok, err := g.view.ID(n)
@@ -231,8 +229,9 @@ func (g *gatherer) keepOverdue(leavers *roaring.Bitmap) error {
 		if err != nil {
 			return err
 		}
-		due := ok && known && a.State == snapshot.Leaving && !g.Now().Before(a.Since.Add(g.Rules.Vault.Accounts.OnLeaveAfter))
-		if !due {
+		grace := g.Rules.Vault.Accounts.OnLeaveAfter
+		over := grace == 0 || a.State == snapshot.Leaving && !g.Now().Before(a.Since.Add(grace))
+		if !ok || !known || !over || a.Rejected != 0 {
 			leavers.Remove(n)
 		}
 	}

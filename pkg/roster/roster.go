@@ -55,6 +55,9 @@ type Roster struct {
 	Away *roaring.Bitmap
 	// OutOfScope are those whom the scope expression leaves out.
 	OutOfScope *roaring.Bitmap
+	// Unscoped are people of whom the scope expression cannot be asked, and
+	// why: they fail, alone, and keep what they have.
+	Unscoped map[uint32]error
 }
 
 // Scope is what is known of the scope expression from earlier runs: who was
@@ -75,7 +78,7 @@ type Scope struct {
 //	yes               | no   |       no        |     yes      |   no
 //	yes               | no   |       no        |     no       |   yes
 func (r *Rules) Compute(m Mirror, ids []identity.ObjectID, known Scope) (Roster, error) {
-	roster := Roster{Everyone: roaring.New()}
+	roster := Roster{Everyone: roaring.New(), Unscoped: map[uint32]error{}}
 	for i, configured := range r.Vault.Groups {
 		g, err := r.group(m, configured, ids[i])
 		if err != nil {
@@ -84,7 +87,7 @@ func (r *Rules) Compute(m Mirror, ids []identity.ObjectID, known Scope) (Roster,
 		roster.Groups = append(roster.Groups, g)
 		roster.Everyone.Or(g.Members)
 	}
-	out, err := r.outOfScope(m, roster.Everyone, known)
+	out, err := r.outOfScope(m, roster.Everyone, known, roster.Unscoped)
 	if err != nil {
 		return Roster{}, err
 	}
@@ -136,7 +139,7 @@ func (r *Rules) group(m Mirror, configured config.Group, id identity.ObjectID) (
 
 // outOfScope asks the scope expression of everybody it was not asked of, or
 // whose answer may have changed.
-func (r *Rules) outOfScope(m Mirror, members *roaring.Bitmap, known Scope) (*roaring.Bitmap, error) {
+func (r *Rules) outOfScope(m Mirror, members *roaring.Bitmap, known Scope, unscoped map[uint32]error) (*roaring.Bitmap, error) {
 	if r.scope == nil {
 		return roaring.New(), nil
 	}
@@ -153,7 +156,8 @@ func (r *Rules) outOfScope(m Mirror, members *roaring.Bitmap, known Scope) (*roa
 		}
 		in, err := r.InScope(person)
 		if err != nil {
-			return nil, fmt.Errorf("scope of person %s: %w", person.ID, err)
+			unscoped[n] = fmt.Errorf("scope: %w", err)
+			continue
 		}
 		if !in {
 			out.Add(n)
