@@ -98,7 +98,6 @@ func Serve(ctx context.Context, l net.Listener, source Source, logger *slog.Logg
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		endRequests()
 		if err := server.Close(); err != nil {
 			logger.Warn("the API did not close cleanly", KeyError, err)
 		}
