@@ -59,8 +59,8 @@ deep: ## long runs: full crash sweeps, large data, 20 repeats of the races, fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	GO='$(GO)' scripts/fuzz $(FUZZTIME)
 
-bench: ## the benchmarks of the budgets: time and memory, no tests
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: ## the budgets of the design, measured beside their floor; BENCH=full takes a million people
+	$(GO) run ./cmd/vsbench
 
 package: ## reproducible Linux and Windows binaries with checksums, into ./dist
 	@rm -rf dist && mkdir dist
