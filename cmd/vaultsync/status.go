@@ -180,7 +180,7 @@ func (st *vaultStatus) describe(last reconcile.Report, meta snapshot.Meta) {
 // describeDirectory adds what the directory itself knows: since when it fails,
 // and what its guard holds.
 func (st *vaultStatus) describeDirectory(d *reconcile.Directory) {
-	if problem, since := d.Problem(); problem != nil {
+	if since, problem := d.Problem(); problem != nil {
 		st.Problem, st.Since = problem.Error(), timeOrNil(since)
 	}
 	state, err := d.GuardState()

@@ -159,11 +159,11 @@ func (d *Directory) requests() int {
 	return 0
 }
 
-// Problem is why pulls fail and since when; nil when the last one was good.
-func (d *Directory) Problem() (error, time.Time) { //nolint:revive // the time belongs to the error
+// Problem is since when pulls fail, and why; nil when the last one was good.
+func (d *Directory) Problem() (since time.Time, problem error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.problem, d.since
+	return d.since, d.problem
 }
 
 // roots are the configured groups of all vaults.

@@ -147,8 +147,8 @@ func (g *gatherer) person(n uint32, record *snapshot.Account) (plan.Person, erro
 		return p, fmt.Errorf("%w: the local copy knows no person number %d", ErrNoSuchPerson, n)
 	}
 	if !p.Present {
-		p.Why, err = g.whyAway(n)
-		return p, err
+		p.Why = g.whyAway(n)
+		return p, nil
 	}
 	profile, ok, err := g.view.Person(n)
 	if err != nil {
@@ -198,16 +198,16 @@ func (g *gatherer) groupsOf(n uint32) ([]identity.License, []string) {
 }
 
 // whyAway says why a person should not be in the vault.
-func (g *gatherer) whyAway(n uint32) (string, error) {
+func (g *gatherer) whyAway(n uint32) string {
 	switch {
 	case g.view.Gone().Contains(n):
-		return "deleted in the directory", nil
+		return "deleted in the directory"
 	case g.Rules.Vault.Accounts.DisabledInDirectory != "ignore" && g.view.Disabled().Contains(n):
-		return "disabled in the directory", nil
+		return "disabled in the directory"
 	case g.scene.outOfScope.Contains(n):
-		return "out of scope: " + g.Rules.Vault.Scope, nil
+		return "out of scope: " + g.Rules.Vault.Scope
 	default:
-		return "left the last synchronized group", nil
+		return "left the last synchronized group"
 	}
 }
 
