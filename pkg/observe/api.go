@@ -102,7 +102,9 @@ func Serve(ctx context.Context, l net.Listener, source Source, logger *slog.Logg
 			logger.Warn("the API did not close cleanly", KeyError, err)
 		}
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		logger.Warn("the API's listener failed while it stopped", KeyError, err)
+	}
 	return nil
 }
 

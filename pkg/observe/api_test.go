@@ -253,6 +253,7 @@ func TestListenSaysWhatToChange(t *testing.T) {
 		{"an address that is none", "127.0.0.1", nil, "api.listen"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			l, err := Listen(t.Context(), c.addr)
 			if err == nil {
 				_ = l.Close()

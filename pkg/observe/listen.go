@@ -54,11 +54,15 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 func listenError(addr string, err error) *ListenError {
 	switch {
 	case errors.Is(err, addressInUse):
-		return &ListenError{Addr: addr, Err: fmt.Errorf("%w (%w)", ErrAddressInUse, err),
-			hint: "if that is another vaultsync, stop it; else " + listenHint}
+		return &ListenError{
+			Addr: addr, Err: fmt.Errorf("%w (%w)", ErrAddressInUse, err),
+			hint: "if that is another vaultsync, stop it; else " + listenHint,
+		}
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, accessRefused):
-		return &ListenError{Addr: addr, Err: err,
-			hint: "the system keeps that port for itself or for others; " + listenHint}
+		return &ListenError{
+			Addr: addr, Err: err,
+			hint: "the system keeps that port for itself or for others; " + listenHint,
+		}
 	case errors.Is(err, noSuchAddress):
 		return &ListenError{Addr: addr, Err: err, hint: "this machine has no such address; " + listenHint}
 	default:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -43,31 +44,15 @@ func sensitiveName(name string) bool {
 		}
 		return -1
 	}, name)
-	for _, end := range aboutSecrets {
-		if strings.HasSuffix(folded, end) {
-			return false
-		}
+	if slices.ContainsFunc(aboutSecrets, func(end string) bool { return strings.HasSuffix(folded, end) }) {
+		return false
 	}
-	for _, whole := range sensitiveNames {
-		if folded == whole {
-			return true
-		}
-	}
-	for _, word := range sensitiveWords {
-		if strings.Contains(folded, word) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(sensitiveNames, folded) ||
+		slices.ContainsFunc(sensitiveWords, func(word string) bool { return strings.Contains(folded, word) })
 }
 
 func sensitiveGroup(groups []string) bool {
-	for _, g := range groups {
-		if sensitiveName(g) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(groups, sensitiveName)
 }
 
 // shapes are what secrets look like inside a text. They rather take too much:
