@@ -22,8 +22,12 @@ func printReportText(w io.Writer, r reconcile.Report) {
 		verb = " (dry run: nothing was changed)"
 	}
 	took := r.Finished.Sub(r.Started).Round(time.Millisecond)
+	done := countsText(r.Counts)
+	if r.Outcome == reconcile.Failed && r.Counts.Made() == 0 {
+		done = "nothing was changed"
+	}
 	fmt.Fprintf(w, "%s: %s%s: %s; %s run, %d directory and %d store requests, %s\n", //nolint:errcheck // terminal output
-		r.Vault, r.Outcome, verb, countsText(r.Counts), r.Mode, r.Requests.Directory, r.Requests.Store, took)
+		r.Vault, r.Outcome, verb, done, r.Mode, r.Requests.Directory, r.Requests.Store, took)
 	for _, t := range r.Guards {
 		fmt.Fprintf(w, "  held by the guard %s: %s\n", t.Guard, t.Text) //nolint:errcheck // terminal output
 	}

@@ -209,6 +209,7 @@ const (
 	NoLicense    NoteKind = "license"
 	Failed       NoteKind = "failed"
 	Unread       NoteKind = "unread"
+	Missing      NoteKind = "missing"
 	Protected    NoteKind = "protected"
 	HandDeleted  NoteKind = "deletedByHand"
 	HandDisabled NoteKind = "disabledByHand"
@@ -224,7 +225,7 @@ func (k NoteKind) Fault() bool {
 	switch k {
 	case Conflict, NoLicense, Failed, Unread:
 		return true
-	case Protected, HandDeleted, HandDisabled, HandEnabled, Rejected, Grace, Drifted:
+	case Missing, Protected, HandDeleted, HandDisabled, HandEnabled, Rejected, Grace, Drifted:
 		return false
 	default:
 		return true

@@ -26,7 +26,11 @@ func (c *computation) planGroups() {
 	for i := range c.in.Groups {
 		g := &c.in.Groups[i]
 		if g.Why != "" && g.State != directory.GroupPresent && !g.Removed {
-			c.plan.Notes = append(c.plan.Notes, Note{Kind: Unread, Group: g.label(), Text: g.Why})
+			kind := Unread
+			if g.State == directory.GroupMissing {
+				kind = Missing
+			}
+			c.plan.Notes = append(c.plan.Notes, Note{Kind: kind, Group: g.label(), Text: g.Why})
 		}
 		record := c.planGroup(g)
 		if record == nil {
@@ -239,6 +243,9 @@ func (c *computation) planMembers(g *Group, record *snapshot.Group) {
 
 func (c *computation) leaveGroup(g *Group, record *snapshot.Group, d *decision, why string) {
 	switch rec := d.Record; {
+	case d.replaces != nil && !c.isProtected(d) && !slices.Contains(record.Kept, d.user.ID):
+		// Came with the account that is taken over.
+		c.members = append(c.members, membership{group: g, record: record, person: d, why: d.leaveReason(g)})
 	case rec == nil, rec.UserID == "", rec.State == snapshot.Tombstone, d.linkedElsewhere():
 		record.Applied.Remove(d.Number) // nobody there to take out
 	case d.action == vanish:
@@ -295,7 +302,7 @@ func (c *computation) driftedMembers(g *Group, record *snapshot.Group, join, lea
 	}
 	for _, d := range c.decisions {
 		rec := d.Record
-		if rec == nil || rec.UserID == "" || rec.State == snapshot.Tombstone {
+		if rec == nil || rec.UserID == "" || rec.State == snapshot.Tombstone || d.replaced || d.linkedElsewhere() {
 			continue
 		}
 		applied, wanted, actual := record.Applied.Contains(d.Number), g.Want.Contains(d.Number), in[rec.UserID]
