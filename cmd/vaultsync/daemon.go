@@ -65,6 +65,9 @@ func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Con
 		return err //nolint:wrapcheck // says where
 	}
 	a.runner = d.runner
+	for _, st := range d.statuses() {
+		d.metrics.VaultKnown(st.Vault, st.lastRunAt(), st.lastSuccessAt())
+	}
 	return d.serve(ctx, server, ready)
 }
 

@@ -210,6 +210,20 @@ func (st *vaultStatus) describePhase(phase schedule.Status) {
 	}
 }
 
+func (st *vaultStatus) lastRunAt() time.Time {
+	if st.LastRun == nil {
+		return time.Time{}
+	}
+	return st.LastRun.Started
+}
+
+func (st *vaultStatus) lastSuccessAt() time.Time {
+	if st.LastSuccess == nil {
+		return time.Time{}
+	}
+	return *st.LastSuccess
+}
+
 func faultsIn(notes []plan.Note) int {
 	n := 0
 	for _, note := range notes {

@@ -92,11 +92,11 @@ func (v *Vault) remember(s *scene, p *plan.Plan, report Report, whole bool) erro
 		meta.Epoch, meta.Cursor, meta.Rules, meta.Store = s.epoch, s.revision, s.rules, s.store
 		meta.Imported = true
 		meta.Pinned = p.Pinned
-		meta.Drift = p.Drift
 		meta.Waiting = faults(p.Notes)
 		meta.Held = heldOf(meta.Held, p, v.Now().UTC())
 		if report.Mode == "full" || report.Mode == "initial" {
-			meta.LastFull = report.Started
+			// Only a run that compares the vault itself sees what hands did.
+			meta.LastFull, meta.Drift = report.Started, p.Drift
 		}
 	}
 	meta.Approved = nil
