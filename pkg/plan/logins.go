@@ -160,7 +160,7 @@ func (c *computation) relink(d, owner *decision) {
 	if owner != nil && owner.Record != nil {
 		d.enable = !user.Enabled && owner.Record.OwnDisable
 		d.after.License = owner.Record.License
-		owner.action, owner.after, owner.note = nothing, nil, nil
+		owner.action, owner.after, owner.note, owner.replaced = nothing, nil, nil, true
 	} else {
 		d.enable = !user.Enabled && c.in.Rules.Accounts.EnableDisabledUsers == "all"
 	}

@@ -180,6 +180,8 @@ type decision struct {
 	replaces *decision
 	// replacesID is that person's id, also when nothing else is known of them.
 	replacesID identity.ObjectID
+	// replaced says that another person takes this one's account over.
+	replaced bool
 	// paused says that the last attempt failed and the pause is not over.
 	paused bool
 	note   *Note
