@@ -41,7 +41,7 @@ Begin for real:                               vaultsync init, vaultsync check`,
 		}
 	}
 	add("sync", syncCommand(s), planCommand(s), applyCommand(s), approveCommand(s), rejectCommand(s))
-	add("look", statusCommand(s), logCommand(s), vaultCommand(s), directoryCommand(s))
+	add("look", checkCommand(s), statusCommand(s), explainCommand(s), logCommand(s), vaultCommand(s), directoryCommand(s))
 	add("run", runCommand(s), serviceCommand(s), pauseCommand(s), resumeCommand(s), reloadCommand(s))
 	add("manage", demoCommand(s), versionCommand(s))
 	usageOf(root)
@@ -57,7 +57,11 @@ func usageOf(c *cobra.Command) {
 			if err == nil || errors.As(err, &usage) {
 				return err
 			}
-			return usageError{text: fmt.Sprintf("%s: %s", cmd.CommandPath(), err), hint: cmd.UseLine()}
+			hint := cmd.UseLine()
+			if !cmd.HasParent() {
+				hint = "vaultsync --help"
+			}
+			return usageError{text: fmt.Sprintf("%s: %s", cmd.CommandPath(), err), hint: hint}
 		}
 	}
 	for _, sub := range c.Commands() {
@@ -67,7 +71,7 @@ func usageOf(c *cobra.Command) {
 
 func addGlobalFlags(root *cobra.Command, s *session) {
 	flags := root.PersistentFlags()
-	flags.StringVarP(&s.configPath, "config", "c", "", "the server's `FILE` (default: $VAULTSYNC_CONFIG, ./vaultsync.yaml, the platform's place)")
+	flags.StringVarP(&s.configPath, "config", "c", s.configPath, "the server's `FILE` (default: $VAULTSYNC_CONFIG, ./vaultsync.yaml, the platform's place)")
 	text := func(target **string, name, usage string) {
 		flags.Func(name, usage, func(v string) error {
 			*target = &v
