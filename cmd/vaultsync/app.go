@@ -33,6 +33,7 @@ type app struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	journal *provlog.Log
+	clock   func() time.Time
 
 	// runner is set in the daemon.
 	runner *schedule.Runner
@@ -58,12 +59,15 @@ func openApp(cfg *config.Config, log *slog.Logger) (*app, error) {
 		return nil, fmt.Errorf("open the provisioning log: %w", err)
 	}
 	a := &app{
-		cfg: cfg, log: log, journal: journal,
+		cfg: cfg, log: log, journal: journal, clock: time.Now,
 		directories: map[string]*reconcile.Directory{}, vaults: map[string]*reconcile.Vault{}, opened: map[string]bool{},
 		reports: map[string]reconcile.Report{}, requests: map[string]int{}, listeners: map[string]map[int]func(reconcile.Progress){},
 	}
 	return a, a.compile()
 }
+
+// time is now, as the runs of this app see it.
+func (a *app) time() time.Time { return a.clock() }
 
 // compile checks the expressions of all vaults; every problem is reported.
 func (a *app) compile() error {
@@ -75,7 +79,7 @@ func (a *app) compile() error {
 			continue
 		}
 		a.vaults[v.Name] = &reconcile.Vault{
-			Rules: rules, Journal: a.journal.Append, Logger: a.log, Now: time.Now,
+			Rules: rules, Journal: a.journal.Append, Logger: a.log, Now: a.time,
 			NewID: func() string { return ulid.Make().String() },
 		}
 	}
@@ -208,7 +212,7 @@ func (a *app) openDirectory(name string) (*reconcile.Directory, error) {
 		return nil, err
 	}
 	d := &reconcile.Directory{
-		Name: name, Client: client, Now: time.Now, Imported: func() []*reconcile.Vault { return a.importedVaultsOf(name) },
+		Name: name, Client: client, Now: a.time, Imported: func() []*reconcile.Vault { return a.importedVaultsOf(name) },
 		Guard: reconcile.Guard{Limit: a.cfg.Disables, Path: filepath.Join(a.cfg.DataDir, "directories", name+".guard.json")},
 	}
 	sources := map[string]bool{}
@@ -373,7 +377,7 @@ func (a *app) takeRequests(name string) int {
 
 // failed keeps that a run did not come to its vault.
 func (a *app) failed(name string, err error) {
-	now := time.Now().UTC()
+	now := a.time().UTC()
 	a.keep(reconcile.Report{Vault: name, Mode: "delta", Outcome: reconcile.Failed, Error: err.Error(), Started: now, Finished: now})
 }
 

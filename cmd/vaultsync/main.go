@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -17,14 +18,18 @@ func main() {
 	os.Exit(start())
 }
 
-func start() int {
+func start() int { return startAt(nil) }
+
+// startAt is the program under another clock than the machine's, which tests
+// have.
+func startAt(clock func() time.Time) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, func() {
 		stop() // the next signal ends the process at once
 	})
 	s := &session{
-		in: os.Stdin, out: os.Stdout, err: os.Stderr,
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, clock: clock,
 		inTerminal:  term.IsTerminal(int(os.Stdin.Fd())),  //nolint:gosec // a file descriptor
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())), //nolint:gosec // a file descriptor
 		errTerminal: term.IsTerminal(int(os.Stderr.Fd())), //nolint:gosec // a file descriptor

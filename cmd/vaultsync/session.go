@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/config"
 	"github.com/vaultsync/vaultsync/pkg/control"
@@ -20,6 +21,9 @@ type session struct {
 
 	configPath string
 	overrides  config.Overrides
+
+	// clock is the time of runs in this process, nil for the machine's.
+	clock func() time.Time
 
 	// daemon is set when the daemon executes the command.
 	daemon *app
@@ -72,6 +76,9 @@ func (s *session) do(ctx context.Context, c call) error {
 	a, err := openApp(cfg, s.logger(cfg))
 	if err != nil {
 		return err
+	}
+	if s.clock != nil {
+		a.clock = s.clock
 	}
 	return errors.Join(c.work(ctx, a), a.Close())
 }
