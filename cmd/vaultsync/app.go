@@ -357,7 +357,35 @@ func (a *app) run(ctx context.Context, name string, o reconcile.Options) (reconc
 	if report.Counts.Made() > 0 {
 		err = errors.Join(err, a.journal.Sync())
 	}
+	if a.runner == nil && !o.DryRun && o.Person.IsZero() && o.Only == nil && err == nil {
+		err = a.recordRun(report)
+	}
 	return report, err //nolint:wrapcheck // says where
+}
+
+// recordRun tells a daemon that is started later that the vault has been
+// imported, and when: it is then due like any other, and does not wait for the
+// start time of its first import.
+func (a *app) recordRun(report reconcile.Report) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	times, err := schedule.OpenFile(a.timesPath())
+	if err != nil {
+		return err //nolint:wrapcheck // says where
+	}
+	past, err := times.Load()
+	if err == nil {
+		p := past[report.Vault]
+		p.LastStart, p.Failures = report.Started, 0
+		if p.Imported.IsZero() {
+			p.Imported = report.Started
+		}
+		if report.Mode == "full" || report.Mode == "initial" {
+			p.LastFull = report.Started
+		}
+		err = times.Save(map[string]schedule.Past{report.Vault: p})
+	}
+	return errors.Join(err, times.Close())
 }
 
 // prepared keeps what the pull for a vault's next run has cost.
