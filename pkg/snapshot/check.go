@@ -1,0 +1,114 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/RoaringBitmap/roaring/v2"
+	"go.etcd.io/bbolt"
+
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
+	"github.com/vaultsync/vaultsync/pkg/identity"
+)
+
+// Check verifies a file that nobody has open: the pages, every checksum, and
+// that records agree with each other. It can end the process on a badly
+// damaged file, so run it in a child process.
+func Check(path string) (err error) {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("check %s: %w", path, err)
+	}
+	if err := boltfile.Check(path); err != nil {
+		return err //nolint:wrapcheck // names the file
+	}
+	db, err := boltfile.Open(path, &bbolt.Options{ReadOnly: true}, func(*bbolt.Tx) error { return fs.ErrNotExist })
+	if err != nil {
+		return err //nolint:wrapcheck // names the file
+	}
+	s := &Snapshot{db: db, path: path}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.Read(func(tx *Tx) error {
+		for _, name := range buckets {
+			if tx.tx.Bucket(name) == nil {
+				return fmt.Errorf("%w: there is no bucket %s", ErrDamaged, name)
+			}
+		}
+		if _, err := tx.Meta(); err != nil {
+			return err
+		}
+		if _, err := tx.shown(); err != nil {
+			return err
+		}
+		return errors.Join(tx.checkPeople(), tx.checkLogins(), tx.checkGroups())
+	})
+}
+
+// checkPeople reads every record, and compares the sets with the records.
+func (t *Tx) checkPeople() error {
+	want := map[State]*roaring.Bitmap{}
+	for _, s := range []State{Waiting, Active, Leaving, Left, Tombstone, Again} {
+		want[s] = roaring.New()
+	}
+	numbers := roaring.New()
+	for a, err := range t.Accounts() {
+		if err != nil {
+			return err
+		}
+		set, known := want[a.State]
+		switch {
+		case !known || a.State == Again:
+			return fmt.Errorf("%w: %s is in the unknown state %d", ErrDamaged, a.Person, a.State)
+		case !numbers.CheckedAdd(a.Number):
+			return fmt.Errorf("%w: two people have the number %d, one is %s", ErrDamaged, a.Number, a.Person)
+		}
+		set.Add(a.Number)
+		if a.Problem != "" || a.Tries > 0 {
+			want[Again].Add(a.Number)
+		}
+	}
+	for s, people := range want {
+		got, err := t.set(s)
+		if err != nil {
+			return err
+		}
+		if !got.Equals(people) {
+			return fmt.Errorf("%w: the set of state %d has %d people, the records say %d", ErrDamaged, s, got.GetCardinality(), people.GetCardinality())
+		}
+	}
+	_, err := t.OutOfScope()
+	return err
+}
+
+// checkLogins follows every entry of the index to a record.
+func (t *Tx) checkLogins() error {
+	c := t.tx.Bucket(bucketLogins).Cursor()
+	for login, owner := c.First(); login != nil; login, owner = c.Next() {
+		id, err := objectID(owner)
+		if err != nil {
+			return err
+		}
+		a, ok, err := t.Account(id)
+		if err != nil {
+			return err
+		}
+		if !ok || identity.Fold(a.Login()) != string(login) {
+			return fmt.Errorf("%w: the index has %s for a login name that is another's", ErrDamaged, id)
+		}
+	}
+	return nil
+}
+
+func (t *Tx) checkGroups() error {
+	if _, err := t.Groups(); err != nil {
+		return err
+	}
+	c := t.tx.Bucket(bucketIntents).Cursor()
+	for key, _ := c.First(); key != nil; key, _ = c.Next() {
+		if _, err := objectID(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
