@@ -125,7 +125,9 @@ func configure(dir string, facts tenantFacts, vaults int) (*config.Config, error
 		for _, id := range ids {
 			fmt.Fprintf(&b, "  - {id: %s, nested: %t}\n", id, facts.Nesting > 0)
 		}
-		b.WriteString("guards:\n  disables: {count: 100000000, percent: 100, minimum: 1}\n  creates: {count: 100000000}\n")
+		const off = "{count: 100000000, percent: 100, minimum: 1}"
+		b.WriteString("guards:\n  disables: " + off + "\n  loginChanges: " + off + "\n  vanished: " + off +
+			"\n  creates: {count: 100000000}\n  memberRemovals: {percent: 100, minimum: 1}\n  emptyGroup: allow\n  missingGroup: allow\n")
 		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("vault-%04d.yaml", i)), []byte(b.String()), 0o600); err != nil {
 			return nil, fmt.Errorf("write the configuration: %w", err)
 		}

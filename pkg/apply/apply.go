@@ -71,6 +71,21 @@ func (c *Counts) Add(kind plan.Kind) {
 	}
 }
 
+// Sum adds what another part of the same run did.
+func (c *Counts) Sum(o Counts) {
+	c.Created += o.Created
+	c.Updated += o.Updated
+	c.Disabled += o.Disabled
+	c.Enabled += o.Enabled
+	c.GroupsCreated += o.GroupsCreated
+	c.GroupsUpdated += o.GroupsUpdated
+	c.MembersAdded += o.MembersAdded
+	c.MembersRemoved += o.MembersRemoved
+	c.Held += o.Held
+	c.Failed += o.Failed
+	c.Unchanged += o.Unchanged
+}
+
 // Made is how many changes were made in all.
 func (c *Counts) Made() int {
 	return c.Created + c.Updated + c.Disabled + c.Enabled + c.GroupsCreated + c.GroupsUpdated + c.MembersAdded + c.MembersRemoved

@@ -32,6 +32,19 @@ type scene struct {
 
 	roster roster.Roster
 	ids    []identity.ObjectID
+
+	// rest are the people of a large first import who are planned later.
+	rest *portions
+	// settled counts the people for whom it was seen without a plan that
+	// nothing changes.
+	settled int
+}
+
+// plan is the plan of the scene.
+func (s *scene) plan() *plan.Plan {
+	p := plan.Compute(s.input)
+	p.Unchanged += s.settled
+	return p
 }
 
 // look gathers what a plan needs: who should be in the vault, who is, whom to
@@ -78,6 +91,9 @@ type gatherer struct {
 	full    bool
 	single  bool
 	present *roaring.Bitmap // everyone, and those of groups that cannot be read
+	// memberOf are the places of a person's groups in the roster; nil when it
+	// is not known.
+	memberOf map[uint32][]int
 }
 
 func (g *gatherer) gather(ctx context.Context) error {
@@ -117,7 +133,7 @@ func (g *gatherer) gather(ctx context.Context) error {
 	if err := g.readRoster(touched); err != nil {
 		return err
 	}
-	candidates, err := g.candidates(touched)
+	candidates, err := g.candidates(ctx, touched)
 	if err != nil {
 		return err
 	}
@@ -209,12 +225,12 @@ func (g *gatherer) takeOver(group *plan.Group, records map[identity.ObjectID]*sn
 
 // candidates are the people to look at: whoever joins, leaves, was touched or
 // is due; in a full run everybody.
-func (g *gatherer) candidates(touched *roaring.Bitmap) (*roaring.Bitmap, error) {
+func (g *gatherer) candidates(ctx context.Context, touched *roaring.Bitmap) (*roaring.Bitmap, error) {
 	switch {
 	case g.single:
 		return g.onePerson()
 	case g.full:
-		return g.present.Clone(), nil // records adds whoever has one
+		return g.divide(ctx, g.present.Clone()) // records adds whoever has one
 	}
 	used, err := g.tx.People(snapshot.Active, snapshot.Leaving)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/directory"
 	"github.com/vaultsync/vaultsync/pkg/identity"
 	"github.com/vaultsync/vaultsync/pkg/plan"
+	"github.com/vaultsync/vaultsync/pkg/roster"
 	"github.com/vaultsync/vaultsync/pkg/snapshot"
 )
 
@@ -22,7 +23,7 @@ var ErrNoSuchPerson = errors.New("no such person")
 // readPeople fills in what is known of the people to look at.
 func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) error {
 	s := g.scene
-	records, err := g.records(candidates)
+	record, err := g.records(candidates)
 	if err != nil {
 		return err
 	}
@@ -30,27 +31,61 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 	for _, id := range g.tx.Intents() {
 		intents[id] = true
 	}
+	var moved *roaring.Bitmap
+	if s.rest != nil {
+		moved = g.moved()
+	}
+	g.indexGroups(candidates)
 	s.input.People = make([]plan.Person, 0, candidates.GetCardinality())
 	for it := candidates.Iterator(); it.HasNext(); {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
 		n := it.Next()
-		p, err := g.person(n, records[n])
+		known, err := record(n)
+		if err != nil {
+			return err
+		}
+		p, err := g.person(n, known)
 		if err != nil {
 			return err
 		}
 		p.Intent = intents[p.ID]
 		p.Recreate = g.options.Recreate && p.ID == g.options.Person
+		if s.rest != nil && g.settled(&p, moved) {
+			s.settled++
+			continue
+		}
 		s.input.People = append(s.input.People, p)
 	}
 	slices.SortFunc(s.input.People, func(a, b plan.Person) int { return a.ID.Compare(b.ID) })
 	return nil
 }
 
-// records reads what was last applied to the people, by number. In a full run
-// it adds everybody who has a record to the candidates.
-func (g *gatherer) records(candidates *roaring.Bitmap) (map[uint32]*snapshot.Account, error) {
+// records finds what was last applied to the people, by number. In a full run
+// it adds everybody who has a record to the candidates; in the first portion
+// of a first import, whose people are all known to the mirror, one record is
+// read at a time.
+func (g *gatherer) records(candidates *roaring.Bitmap) (func(n uint32) (*snapshot.Account, error), error) {
+	if g.scene.rest != nil {
+		return func(n uint32) (*snapshot.Account, error) {
+			id, _, err := g.view.ID(n)
+			if err != nil {
+				return nil, fmt.Errorf("read the local copy: %w", err)
+			}
+			a, ok, err := g.tx.Account(id)
+			if err != nil || !ok {
+				return nil, err
+			}
+			return &a, nil
+		}, nil
+	}
+	found, err := g.allRecords(candidates)
+	return func(n uint32) (*snapshot.Account, error) { return found[n], nil }, err
+}
+
+// allRecords is records for all at once.
+func (g *gatherer) allRecords(candidates *roaring.Bitmap) (map[uint32]*snapshot.Account, error) {
 	found := make(map[uint32]*snapshot.Account, candidates.GetCardinality())
 	if g.full {
 		for a, err := range g.tx.Accounts() {
@@ -179,14 +214,39 @@ func (g *gatherer) person(n uint32, record *snapshot.Account) (plan.Person, erro
 	return p, nil
 }
 
+// indexGroups notes who is in which group, so that not every group is asked
+// about everybody. Of very many people it would take more memory than time.
+func (g *gatherer) indexGroups(people *roaring.Bitmap) {
+	const atMost = 50_000
+	if people.GetCardinality() > atMost {
+		return
+	}
+	g.memberOf = map[uint32][]int{}
+	for i, rg := range g.scene.roster.Groups {
+		for it := roaring.And(rg.Members, people).Iterator(); it.HasNext(); {
+			n := it.Next()
+			g.memberOf[n] = append(g.memberOf[n], i)
+		}
+	}
+}
+
 // groupsOf are the licences and names of the groups that a person is in.
 func (g *gatherer) groupsOf(n uint32) ([]identity.License, []string) {
 	var licenses []identity.License
 	var names []string
-	for _, rg := range g.scene.roster.Groups {
-		if rg.Members.Contains(n) {
-			licenses = append(licenses, rg.License)
-			names = append(names, cmp.Or(rg.Name, rg.ID.String()))
+	add := func(rg roster.Group) {
+		licenses = append(licenses, rg.License)
+		names = append(names, cmp.Or(rg.Name, rg.ID.String()))
+	}
+	if g.memberOf != nil {
+		for _, i := range g.memberOf[n] {
+			add(g.scene.roster.Groups[i])
+		}
+	} else {
+		for _, rg := range g.scene.roster.Groups {
+			if rg.Members.Contains(n) {
+				add(rg)
+			}
 		}
 	}
 	for _, group := range g.scene.input.Groups {

@@ -31,6 +31,8 @@ type Vault struct {
 	Logger  *slog.Logger
 	Now     func() time.Time
 	NewID   func() string // names a run
+
+	portion int // people in one portion of a first import; 0 is defaultPortion
 }
 
 // Options say what kind of run it is.
@@ -96,7 +98,7 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 			return v.fail(report, err)
 		}
 	}
-	p := plan.Compute(scene.input)
+	p := scene.plan()
 	if p, err = v.guarded(scene, p); err != nil {
 		return v.fail(report, err)
 	}
@@ -116,6 +118,9 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 		Progress: func(done, total int) { o.progress("apply", done, total) },
 	}
 	report.Counts, err = applier.Apply(ctx, p)
+	if err == nil {
+		err = v.importRest(ctx, store, scene, p, applier, &report)
+	}
 	if report.Counts.Failed > 0 && report.Outcome == OK {
 		report.Outcome = Partial
 	}
@@ -168,5 +173,5 @@ func (v *Vault) guarded(s *scene, p *plan.Plan) (*plan.Plan, error) {
 		return p, err
 	}
 	s.input.ServerHold, s.input.ServerReleased = true, released
-	return plan.Compute(s.input), nil
+	return s.plan(), nil
 }

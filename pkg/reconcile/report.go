@@ -67,6 +67,11 @@ func (r *Report) plan(p *plan.Plan) {
 			r.Counts.Add(c.Kind)
 		}
 	}
+	r.describe(p)
+}
+
+// describe writes what a plan tells, whatever became of its changes.
+func (r *Report) describe(p *plan.Plan) {
 	r.Guards, r.Drift, r.Waiting = p.Trips, p.Drift, nil
 	faults := false
 	for _, n := range p.Notes {

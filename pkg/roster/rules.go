@@ -122,6 +122,10 @@ func (r *Rules) Account(p identity.Person, licenses []identity.License) (Account
 	return account, nil
 }
 
+// Login is the login name that the account of a person should have; "" when
+// the person lacks the attribute it is made from.
+func (r *Rules) Login(p identity.Person) string { return r.loginName(p) }
+
 // loginName is the configured attribute. A guest's user principal name is made
 // up by the tenant (ann_fabrikam.com#EXT#@contoso…) and signs nobody in; a
 // guest signs in, and is recognized, by the mail address of the home tenant.

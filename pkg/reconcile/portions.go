@@ -1,0 +1,254 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/maphash"
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/vaultsync/vaultsync/pkg/apply"
+	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/mirror"
+	"github.com/vaultsync/vaultsync/pkg/plan"
+	"github.com/vaultsync/vaultsync/pkg/roster"
+	"github.com/vaultsync/vaultsync/pkg/snapshot"
+	"github.com/vaultsync/vaultsync/pkg/vault"
+)
+
+// A first import of a million people is planned and applied in portions, so
+// that its memory does not grow with the vault. Newcomers do not depend on
+// each other, with these exceptions:
+//
+//   - two who map to one login name both wait: all who share one are in the
+//     first portion;
+//   - licences that may run out are handed out in the order of the login
+//     names, and mail addresses may lead two people to one account: then the
+//     import is planned whole, as every other run is.
+//
+// The first portion also holds all groups, and everybody whom an earlier
+// import that broke off has left a record of. State and report are those of
+// the whole plan.
+
+// defaultPortion is how many people are planned together: some tens of
+// megabytes.
+const defaultPortion = 5000
+
+// portions are the people whom the first portion has left out.
+type portions struct {
+	people *roaring.Bitmap
+	after  identity.ObjectID
+	size   int
+	// total is how many changes are expected, for the progress.
+	total int
+}
+
+// next takes the next portion; an empty one is the end.
+func (p *portions) next(view *mirror.View) (people *roaring.Bitmap, err error) {
+	people, p.after, err = view.Next(p.after, p.people, p.size)
+	if err != nil {
+		return nil, fmt.Errorf("read the local copy: %w", err)
+	}
+	return people, nil
+}
+
+// divide gives the people of the first portion when there are more than fit
+// into one, and remembers the others for later; else everybody.
+func (g *gatherer) divide(ctx context.Context, present *roaring.Bitmap) (*roaring.Bitmap, error) {
+	o, accounts := g.options, g.Rules.Vault.Accounts
+	size := cmp.Or(g.portion, defaultPortion)
+	n := int(present.GetCardinality()) //nolint:gosec // at most as many as there are people
+	switch {
+	case g.scene.meta.Imported, n <= size, o.DryRun, o.Only != nil, len(o.Reject) > 0, slices.Contains(accounts.Match, "mail"):
+		return present, nil
+	}
+	if plenty, err := g.plenty(ctx, n); err != nil || !plenty {
+		return present, err
+	}
+	head := roaring.New()
+	for a, err := range g.tx.Accounts() {
+		if err != nil {
+			return nil, err
+		}
+		if n, known, err := g.view.Number(a.Person); err != nil {
+			return nil, fmt.Errorf("read the local copy: %w", err)
+		} else if !known {
+			return present, nil // somebody of another local copy
+		} else if a.State != snapshot.Waiting || !present.Contains(n) {
+			head.Add(n)
+		}
+	}
+	if accounts.Relink && !head.IsEmpty() {
+		return present, nil // whoever takes an account over meets its owner
+	}
+	others := roaring.AndNot(present, head)
+	twins, err := g.shareLogin(others)
+	if err != nil {
+		return nil, err
+	}
+	head.Or(twins)
+	rest := &portions{people: roaring.AndNot(others, twins), size: size, total: n}
+	for _, group := range g.scene.roster.Groups {
+		rest.total += int(group.Members.GetCardinality()) //nolint:gosec // at most as many as there are people
+	}
+	g.scene.rest = rest
+	return head, nil
+}
+
+// plenty says that n more people can have any licence.
+func (g *gatherer) plenty(ctx context.Context, n int) (bool, error) {
+	licensed, ok := g.Store.(vault.Licensed)
+	if !ok {
+		return true, nil
+	}
+	pools, err := licensed.Licenses(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look at the licences: %w", err)
+	}
+	return !slices.ContainsFunc(pools, func(p vault.Pool) bool { return p.Free() < n }), nil
+}
+
+// settled says that nothing changes for somebody whom an earlier import, which
+// broke off, has brought into the vault. moved are the people who are not in
+// the groups in which they should be.
+func (g *gatherer) settled(p *plan.Person, moved *roaring.Bitmap) bool {
+	rec := p.Record
+	if rec == nil || !p.Present || p.Pending || p.WantErr != nil || p.Intent || moved.Contains(p.Number) {
+		return false
+	}
+	look, _ := plan.NeedsLook(p, g.Rules.Vault, g.Now())
+	return !look && rec.State == snapshot.Active && rec.Number == p.Number && rec.Problem == "" && rec.Rejected == 0
+}
+
+// moved are the people who are not in the groups in which they should be.
+func (g *gatherer) moved() *roaring.Bitmap {
+	moved := roaring.New()
+	for _, group := range g.scene.input.Groups {
+		if group.Record == nil {
+			moved.Or(group.Want)
+		} else {
+			moved.Or(roaring.Xor(group.Want, group.Record.Applied))
+		}
+	}
+	return moved
+}
+
+// shareLogin are the people of a set who have a login name in common. Hashes
+// are compared first; only when some are equal everybody is read again.
+func (g *gatherer) shareLogin(people *roaring.Bitmap) (*roaring.Bitmap, error) {
+	seed := maphash.MakeSeed()
+	hashes := make([]uint64, 0, people.GetCardinality())
+	if err := g.logins(people, func(_ uint32, login string) {
+		hashes = append(hashes, maphash.String(seed, login))
+	}); err != nil {
+		return nil, err
+	}
+	slices.Sort(hashes)
+	twice := map[uint64]bool{}
+	for i := 1; i < len(hashes); i++ {
+		if hashes[i] == hashes[i-1] {
+			twice[hashes[i]] = true
+		}
+	}
+	found := roaring.New()
+	if len(twice) == 0 {
+		return found, nil
+	}
+	return found, g.logins(people, func(n uint32, login string) {
+		if twice[maphash.String(seed, login)] {
+			found.Add(n)
+		}
+	})
+}
+
+// logins calls f with the folded login name of everybody in a set who has one.
+func (g *gatherer) logins(people *roaring.Bitmap, f func(n uint32, login string)) error {
+	for it := people.Iterator(); it.HasNext(); {
+		n := it.Next()
+		person, ok, err := g.view.Person(n)
+		if err != nil {
+			return fmt.Errorf("read the local copy: %w", err)
+		}
+		if login := g.Rules.Login(person); ok && login != "" {
+			f(n, identity.Fold(login))
+		}
+	}
+	return nil
+}
+
+// importRest plans and applies the portions after the first, and adds them to
+// its plan, without the changes that were made, and to the report.
+func (v *Vault) importRest(ctx context.Context, store *counted, s *scene, p *plan.Plan, applier apply.Applier, report *Report) error {
+	if s.rest == nil {
+		return nil
+	}
+	tell, done := applier.Progress, report.Counts.Made()+report.Counts.Failed
+	p.Changes = p.Held()
+	for {
+		part, err := v.lookAtPortion(ctx, store, s)
+		if err != nil || part == nil {
+			p.SortNotes()
+			report.describe(p)
+			return err
+		}
+		q := plan.Compute(part.input)
+		applier.Progress = func(n, _ int) { tell(done+n, max(s.rest.total, done+n)) }
+		counts, err := applier.Apply(ctx, q)
+		done += counts.Made() + counts.Failed
+		report.Counts.Sum(counts)
+		p.Join(q)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// lookAtPortion gathers what the plan of the next portion needs; nil is the
+// end.
+func (v *Vault) lookAtPortion(ctx context.Context, store *counted, s *scene) (*scene, error) {
+	view, err := v.Directory.Mirror.View()
+	if err != nil {
+		return nil, fmt.Errorf("read the local copy of %s: %w", v.Directory.Name, err)
+	}
+	defer view.Close() //nolint:errcheck // a read
+	people, err := s.rest.next(view)
+	if err != nil || people.IsEmpty() {
+		return nil, err
+	}
+	part := &scene{meta: s.meta, mode: s.mode, ids: s.ids, outOfScope: s.outOfScope, roster: s.roster}
+	part.roster.Groups = slices.Clone(s.roster.Groups)
+	err = v.Snapshot.Read(func(tx *snapshot.Tx) error {
+		g := &gatherer{Vault: v, view: view, tx: tx, scene: part}
+		if err := g.readGroups(); err != nil {
+			return err
+		}
+		g.restrictGroups(people)
+		if err := g.readPeople(ctx, people); err != nil {
+			return err
+		}
+		return g.describeInput()
+	})
+	if err != nil {
+		return nil, err
+	}
+	part.input.Insist, part.input.Approved = s.input.Insist, s.input.Approved
+	return part, v.lookAtStore(ctx, store, part)
+}
+
+// restrictGroups leaves the groups that the vault has by now, with everybody
+// outside of the portion where they are.
+func (g *gatherer) restrictGroups(people *roaring.Bitmap) {
+	in := &g.scene.input
+	in.Groups = slices.DeleteFunc(in.Groups, func(group plan.Group) bool {
+		return group.Removed || group.Record == nil || group.Record.VaultID == ""
+	})
+	for i := range in.Groups {
+		group := &in.Groups[i]
+		group.Want = roaring.Or(roaring.And(group.Want, people), roaring.AndNot(group.Record.Applied, people))
+	}
+	g.scene.roster.Groups = slices.DeleteFunc(g.scene.roster.Groups, func(rg roster.Group) bool {
+		return !rg.Members.Intersects(people)
+	})
+}
