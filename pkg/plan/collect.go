@@ -11,13 +11,17 @@ import (
 
 // collect turns the decisions into changes.
 func (c *computation) collect() {
+	// There are many memberships and they all say the same: values are never
+	// changed, and so shared.
+	out, in := Values{"member": "false"}, Values{"member": "true"}
+	c.changes = slices.Grow(c.changes, len(c.decisions)+len(c.members))
 	for _, d := range c.decisions {
 		c.collectPerson(d)
 	}
 	for _, m := range c.members {
-		kind, before, after := MemberRemove, Values{"member": "true"}, Values{"member": "false"}
+		kind, before, after := MemberRemove, in, out
 		if m.add {
-			kind, before, after = MemberAdd, after, before
+			kind, before, after = MemberAdd, out, in
 		}
 		change := c.change(m.person, kind, before, after, m.why)
 		change.Group, change.GroupID, change.VaultGroup = m.group.label(), m.group.ID, m.record
@@ -126,14 +130,7 @@ func (c *computation) finish() {
 		}
 	}
 	c.dropHeldNames(owners)
-	slices.SortStableFunc(c.changes, func(a, b Change) int {
-		return cmp.Or(
-			cmp.Compare(slices.Index(kindOrder, a.Kind), slices.Index(kindOrder, b.Kind)),
-			cmp.Compare(a.Group, b.Group),
-			a.GroupID.Compare(b.GroupID),
-			a.Person.Compare(b.Person),
-		)
-	})
+	c.sortChanges()
 	first := slices.IndexFunc(c.changes, func(ch Change) bool { return ch.Kind == Update })
 	if first >= 0 {
 		end := first
@@ -144,6 +141,38 @@ func (c *computation) finish() {
 	}
 	c.remember()
 	c.sortNotes()
+}
+
+// sortChanges puts the changes in the order in which they are made. A change is
+// large, so their places are sorted, and each is moved once.
+func (c *computation) sortChanges() {
+	if len(c.changes) < 2 {
+		return
+	}
+	rank := make(map[Kind]int, len(kindOrder))
+	for i, kind := range kindOrder {
+		rank[kind] = i
+	}
+	type place struct{ rank, at int }
+	places := make([]place, len(c.changes))
+	for i := range c.changes {
+		places[i] = place{rank[c.changes[i].Kind], i}
+	}
+	slices.SortFunc(places, func(x, y place) int {
+		a, b := &c.changes[x.at], &c.changes[y.at]
+		switch {
+		case x.rank != y.rank:
+			return x.rank - y.rank
+		case a.Group != b.Group:
+			return cmp.Compare(a.Group, b.Group)
+		}
+		return cmp.Or(a.GroupID.Compare(b.GroupID), a.Person.Compare(b.Person), x.at-y.at)
+	})
+	sorted := make([]Change, len(places))
+	for i, p := range places {
+		sorted[i] = c.changes[p.at]
+	}
+	c.changes = sorted
 }
 
 // dropHeldNames takes back a change that was to take a login name which is not

@@ -157,6 +157,9 @@ func (c *computation) holdForDirectory(disables []int) {
 // holdPinned holds what came too late for an approval, whatever the guards
 // say, until it is approved itself or is no longer due.
 func (c *computation) holdPinned() {
+	if len(c.in.Pinned) == 0 {
+		return
+	}
 	type place struct{ guard, group string }
 	late := map[place]int{}
 	for i := range c.changes {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/vaultsync/vaultsync/pkg/identity"
+	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
 // allotLicenses hands out the licences that there are, in the order of the
@@ -19,17 +20,24 @@ func (c *computation) allotLicenses() {
 	for _, p := range c.in.Pools {
 		free[p.Type], count[p.Type] = p.Free(), p.Count
 	}
-	var queue []*decision
+	type place struct {
+		login string
+		*decision
+	}
+	var queue []place
 	for _, d := range c.decisions {
 		if d.needsLicense && d.license != identity.NoLicense && d.license != "" {
-			queue = append(queue, d)
+			queue = append(queue, place{identity.Fold(d.Want.Login()), d})
 		}
 	}
-	slices.SortStableFunc(queue, func(a, b *decision) int {
-		return cmp.Or(cmp.Compare(identity.Fold(a.Want.Login()), identity.Fold(b.Want.Login())), a.ID.Compare(b.ID))
-	})
-	for _, d := range queue {
-		c.allot(d, free, count)
+	short := slices.ContainsFunc(c.in.Pools, func(p vault.Pool) bool { return p.Free() < len(queue) })
+	if short { // else everybody gets one, in whatever order
+		slices.SortStableFunc(queue, func(a, b place) int {
+			return cmp.Or(cmp.Compare(a.login, b.login), a.ID.Compare(b.ID))
+		})
+	}
+	for _, p := range queue {
+		c.allot(p.decision, free, count)
 	}
 }
 

@@ -37,6 +37,10 @@ func (c *computation) planGroups() {
 			continue
 		}
 		c.planMembers(g, record)
+		if g.Removed && record.Applied.IsEmpty() {
+			c.plan.ForgetGroups = append(c.plan.ForgetGroups, g.ID) // nobody is left to withdraw
+			continue
+		}
 		stored := *record
 		if _, after := g.linkPatch(); g.fresh() && len(after) > 0 {
 			stored.VaultID = "" // linked once the vault group says so too
@@ -87,7 +91,7 @@ func (c *computation) planGroup(g *Group) *snapshot.Group {
 	record.Applied = record.Applied.Clone()
 	record.Configured = !g.Removed
 	if g.Removed {
-		if record.Applied.IsEmpty() || c.in.Full && g.Actual == nil {
+		if c.in.Full && g.Actual == nil {
 			c.plan.ForgetGroups = append(c.plan.ForgetGroups, g.ID)
 			return nil
 		}
