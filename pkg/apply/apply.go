@@ -17,10 +17,26 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
-// batchSize is how many changes are made between two writes of the snapshot:
-// many enough that the two durable writes do not show, few enough that a stop
-// is heard within seconds on a slow store.
-const batchSize = 500
+// A batch is the changes between two writes of the snapshot: many enough that
+// the two durable writes do not show, few enough that a stop is heard within
+// seconds on a slow store. So it grows while the store is quick.
+const (
+	firstBatch   = 500
+	largestBatch = 8000
+	quickBatch   = time.Second / 2
+)
+
+// nextBatch is the size of the batch after one of a size that took so long.
+func nextBatch(size int, took time.Duration) int {
+	switch {
+	case took < quickBatch:
+		return min(2*size, largestBatch)
+	case took > 2*quickBatch:
+		return max(size/2, firstBatch)
+	default:
+		return size
+	}
+}
 
 // Applier makes changes to one vault.
 type Applier struct {
@@ -32,6 +48,8 @@ type Applier struct {
 	Report func(change plan.Change, err error)
 	// Progress is told how many of the changes have been tried.
 	Progress func(done, total int)
+
+	batch int // the size of the next batch; 0 is firstBatch
 }
 
 // Counts are what a run did (contract.md, sync --json).
@@ -96,30 +114,33 @@ func (c *Counts) Made() int {
 // error: the store out of reach, ctx done, or the snapshot not writable.
 func (a *Applier) Apply(ctx context.Context, p *plan.Plan) (Counts, error) {
 	counts := Counts{Unchanged: p.Unchanged}
-	var due []plan.Change
-	for _, change := range p.Changes {
-		if change.Held != "" {
+	due := p.Changes
+	for i := range p.Changes {
+		if p.Changes[i].Held != "" {
 			counts.Held++
-			a.Report(change, nil)
-			continue
+			a.Report(p.Changes[i], nil)
 		}
-		due = append(due, change)
+	}
+	if counts.Held > 0 {
+		due = slices.DeleteFunc(slices.Clone(due), func(c plan.Change) bool { return c.Held != "" })
 	}
 	if err := a.remember(p); err != nil {
 		return counts, err
 	}
 	run := &run{Applier: a, counts: &counts, users: map[identity.ObjectID]string{}, groups: map[identity.ObjectID]string{}, failed: map[identity.ObjectID]error{}}
 	done := 0
+	a.batch = max(a.batch, firstBatch)
 	for len(due) > 0 {
 		if err := ctx.Err(); err != nil {
 			return counts, fmt.Errorf("stopped after %d changes: %w", counts.Made(), context.Cause(ctx))
 		}
-		n := batchLength(due)
-		if err := run.batch(ctx, due[:n]); err != nil {
+		n, began := batchLength(due, a.batch), a.Now()
+		if err := run.make(ctx, due[:n]); err != nil {
 			return counts, err
 		}
 		due = due[n:]
 		done += n
+		a.batch = nextBatch(a.batch, a.Now().Sub(began))
 		a.Progress(done, done+len(due))
 	}
 	return counts, nil
@@ -127,9 +148,9 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan) (Counts, error) {
 
 // batchLength is how many of the changes go into one batch: of one kind only,
 // because later kinds build on the outcome of earlier ones.
-func batchLength(due []plan.Change) int {
+func batchLength(due []plan.Change, size int) int {
 	n := 1
-	for n < len(due) && n < batchSize && due[n].Kind == due[0].Kind {
+	for n < len(due) && n < size && due[n].Kind == due[0].Kind {
 		n++
 	}
 	return n
@@ -176,8 +197,8 @@ type run struct {
 	failed        map[identity.ObjectID]error
 }
 
-// batch makes changes of one kind: intents, the store's answers, outcomes.
-func (r *run) batch(ctx context.Context, changes []plan.Change) error {
+// make makes changes of one kind: intents, the store's answers, outcomes.
+func (r *run) make(ctx context.Context, changes []plan.Change) error {
 	if err := r.intend(changes); err != nil {
 		return err
 	}

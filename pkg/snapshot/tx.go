@@ -268,6 +268,9 @@ func (t *Tx) PutGroup(g Group) error {
 	if err != nil {
 		return err
 	}
+	if bytes.Equal(t.tx.Bucket(bucketGroups).Get(g.ID[:]), b) {
+		return nil // most groups are the same after most runs
+	}
 	return t.tx.Bucket(bucketGroups).Put(g.ID[:], b) //nolint:wrapcheck // Write names the file
 }
 
