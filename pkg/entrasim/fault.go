@@ -181,8 +181,8 @@ func (s *faultSet) counts() map[FaultKind]int {
 	return counts
 }
 
-// known lists every kind.
-func knownFaults() []FaultKind {
+// FaultKinds lists every kind, so that a test can prove that it left none out.
+func FaultKinds() []FaultKind {
 	return []FaultKind{
 		FaultThrottle, FaultStatus, FaultHTML, FaultEmptyObject, FaultClaims, FaultUnknownError,
 		FaultFailedDependency, FaultTokenExpired, FaultRedirect,
@@ -194,7 +194,7 @@ func knownFaults() []FaultKind {
 }
 
 func (f Fault) validate() error {
-	for _, kind := range knownFaults() {
+	for _, kind := range FaultKinds() {
 		if f.Kind == kind {
 			return nil
 		}
