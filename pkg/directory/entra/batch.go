@@ -159,7 +159,7 @@ func (c *Client) judge(ctx context.Context, p *patience, open []*part, answers [
 			signIn = true
 		case r.status == http.StatusUnauthorized:
 			return false, true, r.refusal(part.what, part.need)
-		case r.status == http.StatusFailedDependency, transient(r.status):
+		case transient(r.status):
 			failure := r.refusal(part.what, part.need)
 			failure.Kind = directory.ErrUnreachable
 			failure.after = retryAfter(r.header, c.options.Now())

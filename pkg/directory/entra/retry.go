@@ -34,7 +34,7 @@ const maxGarbled = 2
 //	reply                      | then
 //	success                    | use
 //	401, first time            | sign in anew, again
-//	408 429 500 502 503 504 509| wait, again
+//	408 424 429 500 502–504 509| wait, again
 //	network, slow, cut short   | wait, again
 //	anything else              | the caller judges
 func (c *Client) do(ctx context.Context, p *patience, call call) (*reply, error) {
@@ -123,10 +123,11 @@ func (c *Client) attempt(ctx context.Context, p *patience, call call) (r *reply,
 	return nil, nil, err
 }
 
-// transient reports whether a status may pass with time.
+// transient reports whether a status may pass with time. 424 is what the
+// documentation of throttling says of a throttled batch.
 func transient(status int) bool {
 	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+	case http.StatusRequestTimeout, http.StatusFailedDependency, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout, 509:
 		return true
 	default:
