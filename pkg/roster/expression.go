@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -96,6 +97,9 @@ func compile(text string, want wanted) (*expression, error) {
 	}
 	node := tree.Node()
 	ast.Walk(&node, seen)
+	if seen.whole > 0 {
+		return nil, errors.New("the expression cannot be used: name the properties one by one, as in user.department or user.onPremisesExtensionAttributes.extensionAttribute1: user as a whole does not say which ones to read")
+	}
 	program, err := expr.Compile(text, options...)
 	if err != nil {
 		return nil, fmt.Errorf("the expression cannot be used: %s", strings.TrimSpace(err.Error())) //nolint:errorlint // only the text is of use
@@ -164,10 +168,18 @@ func (e *expression) addSources(sources map[string]bool) {
 }
 
 // pathVisitor collects the properties of user that an expression names.
-type pathVisitor struct{ paths []string }
+type pathVisitor struct {
+	paths []string
+	// whole counts the uses of user, or of the extension attributes, that name
+	// no property: what they read cannot be told.
+	whole int
+}
 
 // Visit is called for each node, inner ones first.
 func (v *pathVisitor) Visit(node *ast.Node) {
+	if whole, ok := (*node).(*ast.IdentifierNode); ok && (whole.Value == "user" || whole.Value == "$env") {
+		v.whole++ // until the node around it turns out to name a property
+	}
 	member, ok := (*node).(*ast.MemberNode)
 	if !ok {
 		return
@@ -179,10 +191,12 @@ func (v *pathVisitor) Visit(node *ast.Node) {
 	switch inner := member.Node.(type) {
 	case *ast.IdentifierNode:
 		if inner.Value == "user" && name.Value != extensionAttributes {
+			v.whole--
 			v.paths = append(v.paths, name.Value)
 		}
 	case *ast.MemberNode:
 		if parent, ok := inner.Property.(*ast.StringNode); ok && parent.Value == extensionAttributes {
+			v.whole--
 			v.paths = append(v.paths, extensionAttributes+"."+name.Value)
 		}
 	}

@@ -152,6 +152,9 @@ func (r *Rules) outOfScope(m Mirror, members *roaring.Bitmap, known Scope, unsco
 			return nil, err
 		}
 		if !ok {
+			if known.Out.Contains(n) {
+				out.Add(n) // whoever was left out stays so until read again
+			}
 			continue // not readable yet: Pending
 		}
 		in, err := r.InScope(person)
