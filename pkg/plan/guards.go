@@ -106,7 +106,11 @@ func (c *computation) guardGroup(g *Group, removals []int) {
 		return
 	}
 	guards, n := c.in.Rules.Guards, len(removals)
-	size := int(g.Record.Applied.GetCardinality()) //nolint:gosec // at most as many as there are people
+	people := g.Record.Applied.Clone()
+	for _, i := range removals {
+		people.Add(c.changes[i].Number) // hands may have put in whom we did not
+	}
+	size := int(people.GetCardinality()) //nolint:gosec // at most as many as there are people
 	switch {
 	case g.Removed:
 		c.trip(GuardRemovedGroup, g.label(), removals, fmt.Sprintf("%s was taken out of the vault's file: %d people would leave it", g.label(), n))
