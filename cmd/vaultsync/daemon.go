@@ -140,7 +140,7 @@ func (d *daemon) jobs(cfg *config.Config) []schedule.Job {
 			Prepare: func(ctx context.Context, kind schedule.Kind) error {
 				return d.prepare(ctx, v, kind, settings.Freshness)
 			},
-			Run: func(ctx context.Context, kind schedule.Kind) error { return d.run(ctx, v, kind, settings.Freshness) },
+			Run: func(ctx context.Context, kind schedule.Kind) error { return d.run(ctx, v, kind) },
 		})
 	}
 	return jobs
@@ -186,11 +186,16 @@ func maxAge(kind schedule.Kind, freshness time.Duration) time.Duration {
 	return freshness
 }
 
-// run makes one run; its directory has just been read.
-func (d *daemon) run(ctx context.Context, v config.Vault, kind schedule.Kind, freshness time.Duration) error {
+// asPrepared is the age of a local copy that a run takes as it is. However long
+// the run has waited for its place: a directory that hangs must not be asked by
+// somebody who holds one.
+const asPrepared = 365 * 24 * time.Hour
+
+// run makes one run; its directory has been read by prepare.
+func (d *daemon) run(ctx context.Context, v config.Vault, kind schedule.Kind) error {
 	a, release := d.use()
 	defer release()
-	report, err := a.run(ctx, v.Name, reconcile.Options{Full: kind.Full, MaxAge: max(freshness, time.Minute), Prepared: true, ByHand: kind.ByHand})
+	report, err := a.run(ctx, v.Name, reconcile.Options{Full: kind.Full, MaxAge: asPrepared, Prepared: true, ByHand: kind.ByHand})
 	d.measure(report)
 	d.told(report, err)
 	return err
