@@ -37,6 +37,8 @@ type app struct {
 
 	// runner is set in the daemon.
 	runner *schedule.Runner
+	// times are the run times, which the daemon has open.
+	times *schedule.File
 
 	mu          sync.Mutex
 	directories map[string]*reconcile.Directory

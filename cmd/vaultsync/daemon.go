@@ -27,9 +27,13 @@ type daemon struct {
 	// told hears of every run that ended.
 	told func(reconcile.Report, error)
 
+	times *schedule.File
+
 	mu    sync.Mutex
 	app   *app
 	users int
+	// alone is set while a command has the files of the state for itself.
+	alone bool
 	idle  *sync.Cond
 }
 
@@ -54,6 +58,7 @@ func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Con
 		return err //nolint:wrapcheck // says where
 	}
 	defer func() { err = errors.Join(err, times.Close()) }()
+	d.times = times
 	a, err := openApp(cfg, log)
 	if err != nil {
 		return err
@@ -64,7 +69,7 @@ func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Con
 	if err != nil {
 		return err //nolint:wrapcheck // says where
 	}
-	a.runner = d.runner
+	d.equip(a)
 	for _, st := range d.statuses() {
 		d.metrics.VaultKnown(st.Vault, st.lastRunAt(), st.lastSuccessAt())
 	}
@@ -95,6 +100,9 @@ func (d *daemon) serve(ctx context.Context, server *control.Server, ready func(*
 func (d *daemon) use() (a *app, release func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for d.alone {
+		d.idle.Wait()
+	}
 	d.users++
 	return d.app, func() {
 		d.mu.Lock()
@@ -123,6 +131,9 @@ func (d *daemon) execute(ctx context.Context, request control.Request, streams c
 		}
 		fmt.Fprintln(s.out, "the configuration was read again") //nolint:errcheck // a remark
 		return exitDone
+	}
+	if needsGround(request.Args) {
+		return d.executeAlone(ctx, s, request.Args)
 	}
 	a, release := d.use()
 	defer release()
@@ -231,9 +242,49 @@ func (d *daemon) reload(ctx context.Context) error {
 		}
 		next = back
 	}
-	next.runner = d.runner
+	d.equip(next)
 	d.app = next
 	return err
+}
+
+// equip gives an app what the daemon has.
+func (d *daemon) equip(a *app) { a.runner, a.times = d.runner, d.times }
+
+// executeAlone runs a command that needs the files of the state for itself:
+// when no run and no command uses them, they are closed, and everybody else
+// waits until the command is done.
+func (d *daemon) executeAlone(ctx context.Context, s *session, args []string) (code int) {
+	d.mu.Lock()
+	if err := d.waitIdle(ctx); err != nil {
+		d.mu.Unlock()
+		fmt.Fprintln(s.err, errorText(err)) //nolint:errcheck // nowhere left to say so
+		return exitCode(ctx, err)
+	}
+	d.alone = true
+	before := d.app
+	d.mu.Unlock()
+	defer func() { code = gravest(code, d.reopen(ctx, before.cfg)) }()
+	if err := before.Close(); err != nil {
+		d.log.Warn("closing the state", "error", err)
+	}
+	s.ground, s.underDaemon = before.cfg, true
+	return s.execute(ctx, args)
+}
+
+// reopen ends the time that a command had the files for itself.
+func (d *daemon) reopen(ctx context.Context, cfg *config.Config) int {
+	next, err := openApp(cfg, d.log)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer d.idle.Broadcast()
+	d.alone = false
+	if err != nil {
+		d.log.Error("the state cannot be opened again; start the daemon anew", "error", err)
+		return exitCode(ctx, err)
+	}
+	d.equip(next)
+	d.app = next
+	return exitDone
 }
 
 // waitIdle waits, with d.mu held, until no run and no command uses the app.
@@ -245,9 +296,9 @@ func (d *daemon) waitIdle(ctx context.Context) error {
 		defer d.mu.Unlock()
 		d.idle.Broadcast()
 	})()
-	for d.users > 0 {
+	for d.users > 0 || d.alone {
 		if ctx.Err() != nil {
-			return fmt.Errorf("runs are under way and do not end; the configuration stays as it was: %w", context.Cause(ctx))
+			return fmt.Errorf("runs are under way and do not end; everything stays as it was: %w", context.Cause(ctx))
 		}
 		d.idle.Wait()
 	}

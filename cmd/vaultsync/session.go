@@ -25,8 +25,12 @@ type session struct {
 	// clock is the time of runs in this process, nil for the machine's.
 	clock func() time.Time
 
-	// daemon is set when the daemon executes the command.
-	daemon *app
+	// daemon is set when the daemon executes the command; ground instead when
+	// the command has the files of the state for itself, underDaemon when they
+	// are those of a running daemon.
+	daemon      *app
+	ground      *config.Config
+	underDaemon bool
 }
 
 // load reads the configuration.
