@@ -204,6 +204,15 @@ func TestSilentRules(t *testing.T) {
 				t.Errorf("%+v; Sales %s; HR %s", w.record("ann"), w.members("Sales"), w.members("HR"))
 			}
 		}},
+		{"an account that is taken over while its licence is due to be given back keeps it", func(t *testing.T) {
+			w := with("ann:Sales", "eve:Sales")
+			w.human("ann").gone = true
+			w.does(t, "disable ann", "memberRemove ann Sales")
+			w.rules.Accounts.Relink, w.rules.Accounts.ReleaseLicenseAfter = true, 0
+			w.add("ann2:Sales")
+			w.human("ann2").fields = w.human("ann").fields
+			w.does(t, "update ann link", "enable ann", "memberAdd ann Sales")
+		}},
 		{"relink enables again what synchronization had disabled, and not what hands had", func(t *testing.T) {
 			for _, byHand := range []bool{false, true} {
 				w := with("ann:Sales", "eve:Sales")

@@ -161,6 +161,7 @@ func (c *computation) relink(d, owner *decision) {
 		d.enable = !user.Enabled && owner.Record.OwnDisable
 		d.after.License = owner.Record.License
 		owner.action, owner.after, owner.note, owner.replaced = nothing, nil, nil, true
+		owner.fields, owner.enable, owner.license, owner.needsLicense = nil, false, "", false
 	} else {
 		d.enable = !user.Enabled && c.in.Rules.Accounts.EnableDisabledUsers == "all"
 	}
