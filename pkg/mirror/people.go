@@ -24,6 +24,7 @@ type people struct {
 	fresh *newcomers
 	scope *roaring.Bitmap // in some configured closure, as far as it is known
 	asked *roaring.Bitmap // asked for by id in this round
+	early *roaring.Bitmap // answered before they were known to be in scope
 	seen  *roaring.Bitmap // named by the stream of all users, read from its start
 
 	gone, disabled, profiled *roaring.Bitmap // as they will be
@@ -49,6 +50,7 @@ func newPeople(m *Mirror, base *state, scope *roaring.Bitmap) *people {
 // clear forgets what was learnt, but not the numbers given.
 func (p *people) clear() {
 	p.asked, p.seen, p.staged, p.touched = roaring.New(), roaring.New(), roaring.New(), roaring.New()
+	p.early = roaring.New()
 	p.gone, p.disabled, p.profiled = p.base.gone.Clone(), p.base.disabled.Clone(), p.base.profiled.Clone()
 	p.places = offsets{}
 }
@@ -171,6 +173,7 @@ func (p *people) change(c *directory.PersonChange, whole bool) error {
 	}
 	p.gone.Remove(n)
 	if !inScope {
+		p.early.Add(n)
 		return nil
 	}
 	attributes := c.Attributes

@@ -214,6 +214,10 @@ func (r *round) asks() *roaring.Bitmap {
 			want.Or(roaring.AndNot(roaring.AndNot(roaring.Or(p.scope, p.profiled), p.seen), p.gone))
 		}
 	}
+	// Who was gone and is back may be answered for before the groups say that
+	// they are members again: that answer was not kept.
+	p.asked.AndNot(roaring.And(p.early, p.scope))
+	p.early.AndNot(p.scope)
 	want.AndNot(p.asked)
 	return want
 }
