@@ -17,6 +17,9 @@ type Options struct {
 	Except map[string]string
 	// HiddenMembers is the reason why Groups cannot show members; "" if it can.
 	HiddenMembers string
+	// NoManaged is the reason why Managed follows from ExternalID instead of
+	// being kept by itself; "" if it is kept.
+	NoManaged string
 	// NoLicenses is the reason why the store hands out none; "" if it does.
 	NoLicenses string
 	// NewLimited makes a store with that many licences of type named and any
@@ -209,6 +212,9 @@ func (s *suite) same(t *testing.T, got, want vault.User) {
 	t.Helper()
 	if s.NoLicenses != "" {
 		got.License, want.License = "", ""
+	}
+	if s.NoManaged != "" {
+		want.Managed = want.ExternalID != ""
 	}
 	gotText, wantText := describe(got), describe(want)
 	if gotText != wantText {

@@ -1,0 +1,334 @@
+package scim
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/vaultsync/vaultsync/pkg/vault"
+)
+
+// shown is what is known of whether the service shows a group's members.
+type shown struct{ state atomic.Int32 }
+
+const (
+	membersShown  = 1
+	membersHidden = 2
+)
+
+// seen says that members have been shown.
+func (h *shown) seen()        { h.state.Store(membersShown) }
+func (h *shown) hide()        { h.state.Store(membersHidden) }
+func (h *shown) hidden() bool { return h.state.Load() == membersHidden }
+func (h *shown) known() bool  { return h.state.Load() != 0 }
+
+// Groups yields every group with its members, or with MembersUnknown where the
+// service never shows them:
+//
+//	some group shows members                     shown
+//	we have added members, and none are shown    hidden
+//	the schema says that they never are          hidden
+//	all empty, a service with schemas            shown
+//	all empty, a service without any document    hidden, until one shows some
+func (s *Store) Groups(ctx context.Context) iter.Seq2[vault.Group, error] {
+	return func(yield func(vault.Group, error) bool) {
+		groups, err := s.groupDocuments(ctx)
+		if err != nil {
+			yield(vault.Group{}, err)
+			return
+		}
+		v, err := s.discover(ctx)
+		if err != nil {
+			yield(vault.Group{}, err)
+			return
+		}
+		unknown := s.shown.hidden() || !s.shown.known() && (!v.documented || v.hidesMembers())
+		for _, d := range groups {
+			g := vault.Group{ID: d.text("id"), Name: d.text("displayName"), ExternalID: d.text("externalId"), MembersUnknown: unknown}
+			g.Managed = g.ExternalID != ""
+			if !unknown {
+				g.Members = memberIDs(d)
+			}
+			if !yield(g, nil) {
+				return
+			}
+		}
+	}
+}
+
+// groupDocuments reads all groups. Where the list leaves members out, each
+// group is read by itself.
+func (s *Store) groupDocuments(ctx context.Context) ([]document, error) {
+	v, err := s.discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []document
+	listed := false
+	for d, err := range s.pages(ctx, v.groups, "", nil) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+		if d.has("members") {
+			listed = true
+		}
+		if len(memberIDs(d)) > 0 {
+			s.shown.seen()
+		}
+	}
+	if listed || s.shown.hidden() {
+		return all, nil
+	}
+	err = s.each(ctx, len(all), func(ctx context.Context, i int) error {
+		d, err := s.get(ctx, v.groups, all[i].text("id"))
+		if err != nil || d == nil {
+			return err // deleted in between: the listing has it, the next will not
+		}
+		all[i] = d
+		if len(memberIDs(d)) > 0 {
+			s.shown.seen()
+		}
+		return nil
+	})
+	return all, err
+}
+
+// memberIDs are the users in a group; groups in it are left out.
+func memberIDs(d document) []string {
+	var ids []string
+	seen := map[string]bool{}
+	for _, v := range d.list("members") {
+		m := asDocument(v)
+		id := m.text("value")
+		if m == nil {
+			id = scalar(v)
+		}
+		if id == "" || seen[id] || m.text("type") == "Group" {
+			continue
+		}
+		seen[id] = true
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// learnShown looks, once, whether members that were just added are shown.
+func (s *Store) learnShown(ctx context.Context, v *service, group string, a answer) {
+	if s.shown.known() {
+		return
+	}
+	if d, err := decode(a.body); err == nil && len(memberIDs(d)) > 0 {
+		s.shown.seen()
+		return
+	}
+	d, err := s.get(ctx, v.groups, group)
+	switch {
+	case err != nil || d == nil: // learned another time
+	case len(memberIDs(d)) > 0:
+		s.shown.seen()
+	default:
+		s.shown.hide()
+		s.options.Logger.WarnContext(ctx, "the vault's service does not show the members of groups: their drift cannot be seen", "service", s.base.Host)
+	}
+}
+
+// changeMembers sends one PATCH for a group.
+func (s *Store) changeMembers(ctx context.Context, v *service, group string, operations []map[string]any) (answer, request, error) {
+	path, _ := resourcePath(v.groups, group)
+	r := request{method: http.MethodPatch, path: path, body: patchBody(operations), repeatable: true}
+	a, err := s.send(ctx, r)
+	return a, r, err
+}
+
+func addOperations(members []string) []map[string]any {
+	values := make([]map[string]any, 0, len(members))
+	for _, id := range members {
+		values = append(values, map[string]any{"value": id})
+	}
+	return []map[string]any{{"op": "add", "path": "members", "value": values}}
+}
+
+// removeOperations name each member in the path: a remove with a value beside
+// it is not in the standard, and a service that ignores the value empties the
+// group.
+func removeOperations(members []string) []map[string]any {
+	list := make([]map[string]any, 0, len(members))
+	for _, id := range members {
+		list = append(list, map[string]any{"op": "remove", "path": "members[" + equals("value", id) + "]"})
+	}
+	return list
+}
+
+// chunks cuts a list.
+func chunks(list []string, size int) [][]string {
+	var all [][]string
+	for len(list) > size {
+		all = append(all, list[:size])
+		list = list[size:]
+	}
+	if len(list) > 0 {
+		all = append(all, list)
+	}
+	return all
+}
+
+// addMembers adds users to a group in chunks. That a user does not exist is
+// found out before the first chunk is sent only by services that say so.
+func (s *Store) addMembers(ctx context.Context, v *service, group string, members []string) error {
+	for _, chunk := range chunks(members, s.options.MemberChunk) {
+		if err := s.addChunk(ctx, v, group, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) addChunk(ctx context.Context, v *service, group string, members []string) error {
+	if !v.patch.Load() {
+		return s.putMembers(ctx, v, group, members, nil)
+	}
+	a, r, err := s.changeMembers(ctx, v, group, addOperations(members))
+	switch {
+	case err != nil:
+		return err
+	case a.ok():
+		s.learnShown(ctx, v, group, a)
+		return nil
+	case s.withoutPatch(v, a):
+		return s.putMembers(ctx, v, group, members, nil)
+	case a.status != http.StatusBadRequest && a.status != http.StatusRequestEntityTooLarge && a.status != http.StatusUnprocessableEntity:
+		return answerError(r.place(), a, true)
+	}
+	refused := answerError(r.place(), a, true)
+	if missing, err := s.missing(ctx, v, members); err != nil {
+		return errors.Join(refused, err)
+	} else if missing != "" {
+		return &Error{Place: r.place(), Text: "there is no user with the id " + quote(missing), Status: a.status, kind: vault.ErrNotFound}
+	}
+	if len(members) == 1 {
+		return refused
+	}
+	// All exist, so there may be too many of them for this service.
+	half := len(members) / 2
+	if err := s.addChunk(ctx, v, group, members[:half]); err != nil {
+		return err
+	}
+	return s.addChunk(ctx, v, group, members[half:])
+}
+
+// missing is one of the users that does not exist, "" if all do.
+func (s *Store) missing(ctx context.Context, v *service, ids []string) (string, error) {
+	absent := make([]bool, len(ids))
+	err := s.each(ctx, len(ids), func(ctx context.Context, i int) error {
+		d, err := s.get(ctx, v.users, ids[i])
+		absent[i] = err == nil && d == nil
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	for i, gone := range absent {
+		if gone {
+			return ids[i], nil
+		}
+	}
+	return "", nil
+}
+
+func (s *Store) removeMembers(ctx context.Context, v *service, group string, members []string) error {
+	for _, chunk := range chunks(members, s.options.MemberChunk) {
+		if err := s.removeChunk(ctx, v, group, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) removeChunk(ctx context.Context, v *service, group string, members []string) error {
+	if !v.patch.Load() {
+		return s.putMembers(ctx, v, group, nil, members)
+	}
+	a, r, err := s.changeMembers(ctx, v, group, removeOperations(members))
+	switch {
+	case err != nil:
+		return err
+	case a.ok():
+		return nil
+	case s.withoutPatch(v, a):
+		return s.putMembers(ctx, v, group, nil, members)
+	case a.status != http.StatusBadRequest && a.status != http.StatusRequestEntityTooLarge && a.status != http.StatusUnprocessableEntity:
+		return answerError(r.place(), a, true)
+	}
+	refused := answerError(r.place(), a, true)
+	if len(members) == 1 {
+		return s.settleRemoval(ctx, v, group, members[0], refused)
+	}
+	for _, id := range members {
+		if err := s.removeChunk(ctx, v, group, []string{id}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleRemoval says whether a refused removal had anything to remove.
+func (s *Store) settleRemoval(ctx context.Context, v *service, group, member string, refused error) error {
+	d, err := s.get(ctx, v.groups, group)
+	switch {
+	case err != nil:
+		return errors.Join(refused, err)
+	case d == nil:
+		return &Error{Place: "GET " + v.groups, Text: "there is no such group", kind: vault.ErrNotFound}
+	}
+	for _, id := range memberIDs(d) {
+		if id == member {
+			return refused
+		}
+	}
+	if e, ok := errors.AsType[*Error](refused); s.shown.hidden() && (!ok || e.Type != "noTarget") {
+		return refused
+	}
+	return nil
+}
+
+// putMembers changes members where the service has no PATCH.
+func (s *Store) putMembers(ctx context.Context, v *service, group string, add, remove []string) error {
+	if !s.shown.known() && !v.documented || v.hidesMembers() {
+		s.shown.hide()
+	}
+	if len(add) > 0 {
+		if missing, err := s.missing(ctx, v, add); err != nil {
+			return err
+		} else if missing != "" {
+			return &Error{Place: "PUT " + v.groups, Text: "there is no user with the id " + quote(missing), kind: vault.ErrNotFound}
+		}
+	}
+	return s.rewrite(ctx, v, v.groups, group, func(d document) error {
+		leave := map[string]bool{}
+		for _, id := range remove {
+			leave[id] = true
+		}
+		have := map[string]bool{}
+		var members []any
+		for _, m := range d.list("members") {
+			id := asDocument(m).text("value")
+			if !leave[id] {
+				members = append(members, m)
+			}
+			have[id] = true
+		}
+		for _, id := range add {
+			if !have[id] {
+				members = append(members, map[string]any{"value": id})
+			}
+		}
+		if members == nil {
+			members = []any{}
+		}
+		d.put("members", members)
+		return nil
+	}, nil)
+}

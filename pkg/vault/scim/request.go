@@ -1,0 +1,255 @@
+package scim
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/vaultsync/vaultsync/pkg/vault"
+)
+
+const (
+	// tries is how often a request is sent at most while the service or the
+	// network fails; being throttled does not count.
+	tries = 4
+	// patience is how long one request waits for a throttling service in all.
+	patience = 5 * time.Minute
+	// grace is how long a write that is under way may go on after a stop: its
+	// outcome is worth waiting for.
+	grace = 5 * time.Second
+	// maxAnswer is the longest answer read, in bytes.
+	maxAnswer = 256 << 20
+)
+
+// request is one question or change.
+type request struct {
+	method string
+	path   string // below the base, escaped
+	query  url.Values
+	body   any
+	// repeatable requests do no harm when they are carried out twice.
+	repeatable bool
+	// single requests are tried once where the service fails: it may not know
+	// what is asked of it.
+	single bool
+	// version is what If-Match says, "" for nothing.
+	version string
+}
+
+// place is the request in words, without values that identify people.
+func (r request) place() string { return r.method + " " + r.path }
+
+func (r request) write() bool { return r.method != http.MethodGet }
+
+// answer is what the service said.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	// doubt says that an earlier try of the same request may have been carried
+	// out.
+	doubt bool
+}
+
+func (a answer) ok() bool { return a.status >= 200 && a.status < 300 }
+
+// send sends a request until there is an answer. An answer of any status but
+// those that ask for another try is returned without an error; an error is
+// ctx's when nothing was sent, vault.ErrUnreachable when nothing was changed,
+// and vault.ErrUnknownOutcome otherwise.
+func (s *Store) send(ctx context.Context, r request) (answer, error) {
+	var payload []byte
+	if r.body != nil {
+		var err error
+		if payload, err = json.Marshal(r.body); err != nil {
+			return answer{}, &Error{Place: r.place(), Text: "the request cannot be written as JSON", kind: vault.ErrInvalid, cause: err}
+		}
+	}
+	// waited is how long the service has kept this request waiting.
+	var waited time.Duration
+	renewed, doubt := false, false
+	for try := 1; ; {
+		a, token, sent, err := s.once(ctx, r, payload)
+		var pause time.Duration
+		switch {
+		case err != nil && errors.Is(err, errSignIn), err != nil && ctx.Err() != nil && !sent:
+			return answer{}, s.unsettled(r, doubt, err)
+		case err != nil:
+			doubt = doubt || sent && r.write()
+			if sent && r.write() && !r.repeatable || try >= tries || ctx.Err() != nil {
+				return answer{}, s.unsettled(r, doubt, s.networkError(r, err))
+			}
+			pause = backoff(try)
+			try++
+		case a.status == http.StatusUnauthorized && !renewed && s.signIn.refused(token):
+			renewed = true
+			continue
+		case a.status == http.StatusTooManyRequests, a.status == http.StatusServiceUnavailable && !r.single:
+			doubt = doubt || a.status == http.StatusServiceUnavailable && r.write()
+			pause = retryAfter(a.header, time.Now())
+			if pause == 0 {
+				pause = backoff(try)
+				try = min(try+1, 7)
+			}
+			if waited += pause; waited > patience {
+				return answer{}, s.unsettled(r, doubt, answerError(r.place(), a, false))
+			}
+			s.gate.pause(pause)
+			if pause > 5*time.Second {
+				s.options.Logger.WarnContext(ctx, "the vault's service asks to wait", "service", s.base.Host, "status", a.status, "pause", pause.String())
+			}
+			continue // entering the gate waits
+		case a.status >= 500 && a.status != http.StatusNotImplemented && !r.single:
+			doubt = doubt || r.write()
+			if r.write() && !r.repeatable || try >= tries {
+				return answer{}, s.unsettled(r, doubt, answerError(r.place(), a, false))
+			}
+			pause = backoff(try)
+			try++
+		default:
+			a.doubt = doubt
+			return a, nil
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return answer{}, s.unsettled(r, doubt, err)
+		}
+	}
+}
+
+// unsettled gives an error its kind: what may have been changed is not known,
+// whatever the error says of itself.
+func (s *Store) unsettled(r request, doubt bool, err error) error {
+	if !doubt || !r.write() {
+		return err
+	}
+	e := &Error{Place: r.place(), Text: "the answer is missing", kind: vault.ErrUnknownOutcome, cause: err}
+	if inner, ok := errors.AsType[*Error](err); ok {
+		// The kind of the inner error would contradict.
+		e.Status, e.Fix, e.Text, e.cause = inner.Status, inner.Fix, inner.Text, inner.cause
+	}
+	return e
+}
+
+// once sends a request once. sent says that the service may have got it.
+func (s *Store) once(ctx context.Context, r request, payload []byte) (a answer, token string, sent bool, err error) {
+	if err := s.gate.enter(ctx); err != nil {
+		return answer{}, "", false, fmt.Errorf("%s: %w", r.place(), err)
+	}
+	defer s.gate.leave()
+	ctx, cancel := s.window(ctx, r.write())
+	defer cancel()
+	if token, err = s.signIn.bearer(ctx); err != nil {
+		return answer{}, "", false, err
+	}
+	target := s.base.String() + r.path
+	if len(r.query) > 0 {
+		target += "?" + strings.ReplaceAll(r.query.Encode(), "+", "%20")
+	}
+	var begun atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { begun.Store(true) }})
+	var body io.Reader
+	if payload != nil {
+		body = bytes.NewReader(payload)
+	}
+	h, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	if err != nil {
+		return answer{}, "", false, fmt.Errorf("%s: %w", r.place(), err)
+	}
+	h.Header.Set("Authorization", "Bearer "+token)
+	h.Header.Set("Accept", "application/scim+json, application/json;q=0.9")
+	h.Header.Set("User-Agent", "vaultsync")
+	if payload != nil {
+		h.Header.Set("Content-Type", "application/scim+json")
+	}
+	if r.version != "" {
+		h.Header.Set("If-Match", r.version)
+	}
+	s.requests.Add(1)
+	response, err := s.client.Do(h)
+	if err != nil {
+		return answer{}, token, begun.Load(), plainCause(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read only
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return answer{}, token, true, fmt.Errorf("read the answer: %w", err)
+	case len(text) > maxAnswer:
+		return answer{}, token, true, fmt.Errorf("the answer is longer than %d MiB", maxAnswer>>20)
+	}
+	if response.StatusCode >= 300 && len(token) >= 8 {
+		text = bytes.ReplaceAll(text, []byte(token), []byte("<redacted>")) // it is shown to people
+	}
+	return answer{status: response.StatusCode, header: response.Header, body: text}, token, true, nil
+}
+
+// window is how long one request may take. A write that is under way when the
+// caller stops has a little longer, so that its outcome is known.
+func (s *Store) window(ctx context.Context, write bool) (context.Context, context.CancelFunc) {
+	if !write {
+		return context.WithTimeout(ctx, s.options.Timeout)
+	}
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Timeout)
+	stop := context.AfterFunc(ctx, func() {
+		if sleep(detached, grace) == nil {
+			cancel()
+		}
+	})
+	return detached, func() { stop(); cancel() }
+}
+
+// plainCause takes the address out of an error of net/http: it is in the place
+// already, with its query, which names people.
+func plainCause(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
+
+func (s *Store) networkError(r request, cause error) error {
+	e := &Error{Place: r.place(), Text: "no answer from " + s.base.Host, kind: vault.ErrUnreachable, cause: cause}
+	switch text := cause.Error(); {
+	case strings.Contains(text, "x509") || strings.Contains(text, "certificate"):
+		e.Fix = "the service's certificate is not trusted: name its CA in store.caFile, or check the host name in store.url"
+	case strings.Contains(text, "proxyconnect") || strings.Contains(text, "Proxy Authentication"):
+		e.Fix = "the proxy refuses: check store.proxy or HTTPS_PROXY"
+	case errors.Is(cause, context.DeadlineExceeded):
+		e.Text = fmt.Sprintf("no answer from %s within %s", s.base.Host, s.options.Timeout)
+		e.Fix = "the service is slow or a firewall drops the connection: raise store.timeout, or ask for the way to be opened"
+	default:
+		e.Fix = "check store.url, the network and whether the service runs"
+	}
+	return e
+}
+
+// backoff grows with each try and varies, so that many clients do not return
+// together.
+func backoff(try int) time.Duration {
+	base := 250 * time.Millisecond << min(try, 7)
+	return base/2 + rand.N(base/2) //nolint:gosec // only spreads load
+}
+
+// retryAfter is the pause that an answer asks for, in seconds or as a date; 0
+// when it does not say.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil && seconds >= 0 {
+		return time.Duration(min(max(seconds, 1), 24*3600)) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(at.Sub(now), time.Second)
+	}
+	return 0
+}
