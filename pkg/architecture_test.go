@@ -221,10 +221,15 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 
 func TestSourceIsKeptSmallAndWiredByHand(t *testing.T) {
 	t.Parallel()
-	const longest = 600
+	// A test file holds the table of one subject and may be longer.
+	const longest, longestTest = 600, 800
 	for path, source := range goFiles(t) {
-		if lines := bytes.Count(source, []byte("\n")); lines > longest {
-			t.Errorf("%s has %d lines, more than %d: it holds more than one thing", path, lines, longest)
+		most := longest
+		if strings.HasSuffix(path, "_test.go") {
+			most = longestTest
+		}
+		if lines := bytes.Count(source, []byte("\n")); lines > most {
+			t.Errorf("%s has %d lines, more than %d: it holds more than one thing", path, lines, most)
 		}
 		switch strings.TrimSuffix(filepath.Base(path), ".go") {
 		case "util", "utils", "common", "helper", "helpers", "misc":
