@@ -17,10 +17,12 @@ func DefaultPath() string {
 	if info, err := os.Stat(file); err == nil && !info.IsDir() {
 		return file
 	}
-	return filepath.Join(settingsDir(), file)
+	return filepath.Join(PlatformDir(), file)
 }
 
-func settingsDir() string {
+// PlatformDir is the platform's folder for the configuration, which the service
+// reads.
+func PlatformDir() string {
 	if runtime.GOOS == "windows" {
 		return filepath.Join(programData(), "vaultsync")
 	}
