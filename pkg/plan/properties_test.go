@@ -159,12 +159,14 @@ func TestProperties(t *testing.T) {
 	})
 }
 
-// refused says whether the store would refuse an update because an account
-// that is nobody's has the login name: that person fails, alone.
+// refused says whether the store would refuse an update because an account has
+// the login name of which nothing is remembered: one that is nobody's, or one
+// that was adopted and keeps a name of its own. That person fails, alone.
 func (w *world) refused(p *plan.Plan) bool {
 	ours := map[string]bool{}
 	for _, r := range w.records {
-		ours[r.UserID] = true
+		u := w.users[r.UserID]
+		ours[r.UserID] = u != nil && identity.Fold(u.LoginName) == identity.Fold(r.Login())
 	}
 	for _, c := range p.Changes {
 		for id, u := range w.users {
