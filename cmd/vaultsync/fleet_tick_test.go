@@ -12,11 +12,14 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/reconcile"
 )
 
-// runIn runs the daemon's vaults in a bubble until the function that it gives
-// is called.
+// runIn runs the vaults in a bubble until the function that it gives is called.
 func (f *fleet) runIn(t *testing.T) (stop func()) {
 	t.Helper()
-	d := f.open(t)
+	return f.run(t, f.open(t))
+}
+
+func (f *fleet) run(t *testing.T, d *daemon) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wait sync.WaitGroup
 	wait.Go(func() {

@@ -29,7 +29,8 @@ type Directory struct {
 	Imported func() []*Vault
 	Now      func() time.Time
 
-	guardMu sync.Mutex
+	guardMu sync.Mutex // guards the guard's file and progressed
+	progressed
 
 	mu     sync.Mutex
 	flight *flight

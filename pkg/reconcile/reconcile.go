@@ -131,7 +131,14 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 		return v.fail(report, fmt.Errorf("apply the changes: %w", err))
 	}
 	report = v.end(report)
-	return report, v.remember(scene, p, report, o.Only == nil && report.Mode != "user")
+	whole := o.Only == nil && report.Mode != "user"
+	if err := v.remember(scene, p, report, whole); err != nil {
+		return report, err
+	}
+	if whole {
+		v.applied(scene.revision)
+	}
+	return report, nil
 }
 
 func (o Options) progress(step string, done, total int) {
