@@ -9,6 +9,7 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/directory/entra"
 	"github.com/vaultsync/vaultsync/pkg/entrasim"
 	"github.com/vaultsync/vaultsync/pkg/reconcile"
+	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
 // company is small, nested and full of what a delta page can hold.
@@ -245,7 +246,7 @@ func (w *world) judge(c faultCase, m faultMode, errs map[string]error, struck bo
 				w.Errorf("vault %s: the run failed: %v", s.name, errs[s.name])
 			}
 		}
-		w.nobodyLostAnything(s, removals(store))
+		w.nobodyLostAnything(s)
 	}
 	fromTheStart := m.first || m.full
 	switch {
@@ -261,29 +262,38 @@ func (w *world) judge(c faultCase, m faultMode, errs map[string]error, struck bo
 	}
 }
 
-// nobodyLostAnything complains of people who lost an account or a group that
-// they still have a right to.
-func (w *world) nobodyLostAnything(s vaultSpec, lost map[string]bool) {
+// nobodyLostAnything looks at the changes since the last Forget and complains
+// of people from whom they took what the tenant lets them have.
+func (w *world) nobodyLostAnything(s vaultSpec) {
 	w.Helper()
-	truth := w.truth()
-	groups, right := map[string]int{}, map[string]bool{}
+	store, truth := w.stores[s.name], w.truth()
+	right, members := map[string]bool{}, map[string]map[string]bool{}
 	for _, g := range s.groups {
+		members[g] = map[string]bool{}
 		for id := range truth.in(w.groupID(g)) {
-			right[id.String()] = true
-			groups[id.String()]++
+			right[id.String()], members[g][id.String()] = true, true
 		}
 	}
-	for id := range lost {
-		if groups[id] == len(s.groups) {
-			w.Errorf("vault %s: %s lost something under the fault", s.name, id)
-		}
-	}
-	for id, u := range look(w, w.stores[s.name]).users {
-		if !u.Enabled && right[id] {
-			w.Errorf("vault %s: %s is disabled", s.name, u.LoginName)
-		}
-		if id == entrasim.PoisonID().String() {
+	users, groups := map[string]string{}, map[string]string{}
+	for u := range store.Users(w.ctx) {
+		users[u.ID] = u.ExternalID
+		if u.ExternalID == entrasim.PoisonID().String() {
 			w.Errorf("vault %s: a foreign page was believed", s.name)
+		}
+	}
+	for g := range store.Groups(w.ctx) {
+		groups[g.ID] = g.Name
+	}
+	for _, c := range store.Writes() {
+		switch {
+		case c.Op == vault.UpdateUser && c.Patch.Enabled != nil && !*c.Patch.Enabled && right[users[c.UserID]]:
+			w.Errorf("vault %s: %s was disabled and has a right to be in", s.name, users[c.UserID])
+		case c.Op == vault.RemoveMembers:
+			for _, id := range c.Members {
+				if members[groups[c.GroupID]][users[id]] {
+					w.Errorf("vault %s: %s was taken out of %s and is a member", s.name, users[id], groups[c.GroupID])
+				}
+			}
 		}
 	}
 }

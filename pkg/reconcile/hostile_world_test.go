@@ -132,7 +132,7 @@ func (w *world) open() {
 		TenantID: w.tenant.ID().String(), ClientID: entrasim.DemoClientID,
 		Credential: entra.Credential{Type: entra.ClientSecret, SecretFile: filepath.Join(w.dir, "secret")},
 		GraphURL:   w.server.URL(), AuthorityURL: w.server.URL(), CAFile: filepath.Join(w.dir, "ca.pem"),
-		Patience: 20 * time.Second, Backoff: time.Millisecond, MaxPages: 500,
+		Patience: 20 * time.Second, Backoff: time.Millisecond, MaxPages: 500, Now: w.tenant.Now,
 	}
 	if w.options != nil {
 		w.options(&o)
@@ -144,7 +144,7 @@ func (w *world) open() {
 	w.client = client
 	w.directory = &reconcile.Directory{
 		Name: "contoso", Client: client, Now: w.tenant.Now, FullEvery: 24 * time.Hour,
-		Guard: reconcile.Guard{Limit: config.Guard{Count: 1 << 30, Percent: 100, Minimum: 1}, Path: filepath.Join(w.dir, "guard.json")},
+		Guard: reconcile.Guard{Limit: config.Guard{Count: 1 << 30, Percent: 100, Minimum: 1 << 30}, Path: filepath.Join(w.dir, "guard.json")},
 	}
 	w.vaults = map[string]*reconcile.Vault{}
 	w.directory.Imported = func() []*reconcile.Vault { return w.directory.Vaults }
@@ -418,25 +418,4 @@ func difference(t truth, got, want []string) string {
 		}
 	}
 	return strings.Join(texts[:min(len(texts), 6)], " ")
-}
-
-// removals are the people from whom the writes since the last Forget took
-// something: an account or a membership.
-func removals(m *vaulttest.Memory) map[string]bool {
-	byID := map[string]string{}
-	for u := range m.Users(context.Background()) {
-		byID[u.ID] = u.ExternalID
-	}
-	found := map[string]bool{}
-	for _, c := range m.Writes() {
-		switch {
-		case c.Op == vault.UpdateUser && c.Patch.Enabled != nil && !*c.Patch.Enabled:
-			found[byID[c.UserID]] = true
-		case c.Op == vault.RemoveMembers:
-			for _, id := range c.Members {
-				found[byID[id]] = true
-			}
-		}
-	}
-	return found
 }
