@@ -123,6 +123,9 @@ type Change struct {
 	Why     string            `json:"why"`
 	// Held is the guard that holds the change back, "" when it is to be made.
 	Held string `json:"held,omitempty"`
+	// Compared says that only a comparison with the whole vault finds it: the
+	// directory has changed nothing.
+	Compared bool `json:"-"`
 
 	// User is the account in the store that the change is about; its ID is ""
 	// for one that is to be made.

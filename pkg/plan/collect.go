@@ -24,7 +24,7 @@ func (c *computation) collect() {
 			kind, before, after = MemberAdd, out, in
 		}
 		change := c.change(m.person, kind, before, after, m.why)
-		change.Group, change.GroupID, change.VaultGroup = m.group.label(), m.group.ID, m.record
+		change.Group, change.GroupID, change.VaultGroup, change.Compared = m.group.label(), m.group.ID, m.record, m.compared
 		c.changes = append(c.changes, change)
 	}
 }
@@ -50,7 +50,9 @@ func (c *computation) collectPerson(d *decision) {
 	case disable:
 		c.changes = append(c.changes, c.change(d, Disable, Values{"enabled": "true"}, Values{"enabled": "false"}, d.Why))
 	case vanish:
-		c.changes = append(c.changes, c.change(d, Disable, Values{"deleted": ""}, Values{"deleted": "by hand"}, "the account is no longer in the vault"))
+		gone := c.change(d, Disable, Values{"deleted": ""}, Values{"deleted": "by hand"}, "the account is no longer in the vault")
+		gone.Compared = true
+		c.changes = append(c.changes, gone)
 	case link, update:
 	}
 	before, after := Values{}, Values{}
@@ -72,7 +74,7 @@ func (c *computation) collectPerson(d *decision) {
 			why = "changed in the directory"
 		}
 		change := c.beforeEnable(d, c.change(d, Update, before, after, why))
-		change.Replaces = d.replacesID
+		change.Replaces, change.Compared = d.replacesID, d.compared
 		c.changes = append(c.changes, change)
 	}
 	if d.enable {
@@ -213,6 +215,7 @@ func (c *computation) remember() {
 	for _, change := range c.changes {
 		if change.After["deleted"] != "" && change.Held == "" {
 			c.plan.Records = append(c.plan.Records, *change.Record)
+			c.plan.concluded = append(c.plan.concluded, change.Key())
 			c.plan.Notes = append(c.plan.Notes, Note{Kind: HandDeleted, Person: change.Person, Login: change.Login, Text: "was deleted in the vault by hand and is not created again"})
 			open[change.Person] = true
 			continue
@@ -235,7 +238,10 @@ func (c *computation) remember() {
 		if d.Present && (changed[d.ID] || d.note != nil && d.note.Kind.Fault()) {
 			c.plan.Unchanged--
 		}
-		if d.after != nil && !open[d.ID] && !sameRecord(d.Record, d.after) {
+		if d.after == nil && d.moved {
+			d.after = new(d.Record.Clone())
+		}
+		if d.after != nil && !open[d.ID] && (d.moved || !sameRecord(d.Record, d.after)) {
 			if rec := d.Record; rec != nil && joins[d.ID] && d.after.Tries == 0 && d.after.Problem == "" {
 				// Whoever failed to join a group goes on counting until it works.
 				d.after.Problem, d.after.Tries, d.after.Retry = rec.Problem, rec.Tries, rec.Retry

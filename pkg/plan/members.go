@@ -19,6 +19,8 @@ type membership struct {
 	person *decision
 	add    bool
 	why    string
+	// compared says that hands changed the membership.
+	compared bool
 }
 
 // planGroups decides about the vault's groups and who is in them.
@@ -31,6 +33,9 @@ func (c *computation) planGroups() {
 				kind = Missing
 			}
 			c.plan.Notes = append(c.plan.Notes, Note{Kind: kind, Group: g.label(), Text: g.Why})
+		}
+		if g.State == directory.GroupPresent && g.Name == "" && g.fresh() && !g.Removed {
+			c.plan.Notes = append(c.plan.Notes, Note{Kind: Unread, Group: g.label(), Text: "the directory has not said the group's name yet; name a vaultGroup, or wait for the next run"})
 		}
 		record := c.planGroup(g)
 		if record == nil {
@@ -233,7 +238,7 @@ func (c *computation) planMembers(g *Group, record *snapshot.Group) {
 		if why == "" {
 			why = "member of " + g.label()
 		}
-		c.members = append(c.members, membership{group: g, record: record, person: d, add: true, why: why})
+		c.members = append(c.members, membership{group: g, record: record, person: d, add: true, why: why, compared: drift[n] != ""})
 	}
 	for it := leave.Iterator(); it.HasNext(); {
 		n := it.Next()
@@ -260,10 +265,11 @@ func (c *computation) leaveGroup(g *Group, record *snapshot.Group, d *decision, 
 		d.remark(Protected, "is protected: would have been taken out of "+g.label())
 	case !d.Present && (rec.State == snapshot.Leaving || rec.State == snapshot.Active) && d.inGrace(c):
 	default:
-		if why == "" {
+		drifted := why != ""
+		if !drifted {
 			why = d.leaveReason(g)
 		}
-		c.members = append(c.members, membership{group: g, record: record, person: d, why: why})
+		c.members = append(c.members, membership{group: g, record: record, person: d, why: why, compared: drifted})
 	}
 }
 

@@ -18,11 +18,22 @@ func (c *computation) decidePeople() {
 		d := &decision{Person: &person}
 		c.decisions = append(c.decisions, d)
 		c.byNumber[d.Number] = d
+		c.endRejection(d)
 		c.decide(d)
 		if d.Intent && d.Looked {
 			c.plan.Settled = append(c.plan.Settled, d.ID)
 		}
 	}
+}
+
+// endRejection ends a rejection for good as soon as the directory says
+// something else of the person: also when it says the old thing again later.
+func (c *computation) endRejection(d *decision) {
+	if d.Record == nil || d.Record.Rejected == 0 || d.Record.Rejected == c.fingerprint(d) {
+		return
+	}
+	d.Record, d.moved = new(d.Record.Clone()), true // the input stays as it was
+	d.Record.Rejected = 0
 }
 
 // decide is the life cycle of one person (lifecycle.md):
@@ -251,7 +262,7 @@ func (c *computation) compareFields(d *decision) {
 			fields[name] = seen
 			if c.in.Rules.Repair {
 				d.fields = append(d.fields, name)
-				d.intake = "changed by hand in the vault"
+				d.intake, d.compared = "changed by hand in the vault", true
 			} else {
 				c.plan.Drift++
 				d.remark(Drifted, fmt.Sprintf("%s was changed by hand in the vault from %q to %q", name, want, actual))

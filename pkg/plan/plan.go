@@ -130,6 +130,10 @@ type Plan struct {
 	// the differences that hands made and that are only reported.
 	Unchanged int
 	Drift     int
+
+	// concluded are the keys of the vanished accounts that this plan takes for
+	// deleted by hand: nothing is to be made of them in the vault.
+	concluded []string
 }
 
 // Compute makes the plan.
@@ -184,7 +188,12 @@ type decision struct {
 	replaced bool
 	// paused says that the last attempt failed and the pause is not over.
 	paused bool
-	note   *Note
+	// compared says that hands changed fields that are to be written again.
+	compared bool
+	// moved says that the directory has changed since an administrator rejected
+	// something about the person: the rejection is over, for good.
+	moved bool
+	note  *Note
 }
 
 type action uint8

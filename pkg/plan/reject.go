@@ -46,11 +46,17 @@ func Reject(in Input, keys map[string]bool) Rejection {
 	return r
 }
 
-// Released counts the changes that are made because they were approved.
+// Released counts the changes that are made, and the vanished accounts that are
+// taken for deleted, because they were approved.
 func (p *Plan) Released(approved map[string]bool) int {
 	n := 0
 	for _, change := range p.Changes {
 		if change.Held == "" && approved[change.Key()] {
+			n++
+		}
+	}
+	for _, key := range p.concluded {
+		if approved[key] {
 			n++
 		}
 	}

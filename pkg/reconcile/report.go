@@ -164,6 +164,7 @@ func heldOf(before *snapshot.Held, p *plan.Plan, now time.Time) *snapshot.Held {
 		}
 	}
 	for _, c := range changes {
+		held.Compared = held.Compared || c.Compared
 		held.Changes = append(held.Changes, snapshot.HeldChange{
 			Key: c.Key(), Kind: string(c.Kind), Person: c.Person, Login: c.Login, Group: c.Group, Why: c.Why, Guard: c.Held,
 		})

@@ -70,10 +70,12 @@ type Meta struct {
 
 // Held is a set of changes that guards hold.
 type Held struct {
-	Digest  string       `json:"digest"`
-	Since   time.Time    `json:"since"`
-	Guards  []string     `json:"guards"`
-	Changes []HeldChange `json:"changes"`
+	Digest string    `json:"digest"`
+	Since  time.Time `json:"since"`
+	Guards []string  `json:"guards"`
+	// Compared says that some of it is found only by comparing the whole vault.
+	Compared bool         `json:"compared,omitempty"`
+	Changes  []HeldChange `json:"changes"`
 }
 
 // HeldChange is one of them as it is shown.
