@@ -170,13 +170,13 @@ func reportCode(ctx context.Context, report reconcile.Report, err error) int {
 }
 
 func (s *session) printReport(report reconcile.Report, err error, f syncFlags) error {
+	if err != nil {
+		fmt.Fprintln(s.err, errorText(err)) //nolint:errcheck // nowhere left to say so
+	}
 	if f.json {
 		return printJSON(s.out, report)
 	}
 	printReportText(s.out, report)
-	if err != nil {
-		fmt.Fprintln(s.err, errorText(err)) //nolint:errcheck // nowhere left to say so
-	}
 	return nil
 }
 
