@@ -92,13 +92,17 @@ func (w *outside) happen(t *testing.T, p part) {
 
 func (w *outside) fault(t *testing.T, line string) {
 	t.Helper()
-	switch order, ok := strings.CutPrefix(line, "graph "); {
+	order, ok := strings.CutPrefix(line, "graph ")
+	rules, isRules := strings.CutPrefix(line, "graph-rules ")
+	switch {
 	case line == "none":
 		w.graph.ClearFaults()
 	case line == "unreachable":
 		inject(t, w.graph, unreachable)
 	case ok:
 		inject(t, w.graph, order)
+	case isRules:
+		setRules(t, w.tenant, rules)
 	default:
 		t.Fatalf("no fault is called %q", line)
 	}
@@ -114,8 +118,14 @@ func (w *outside) run(t *testing.T, c command) outcome {
 	t.Helper()
 	out := outcome{plans: map[string][]plan.Change{}, notes: map[string][]plan.Note{}}
 	args := []string{c.verb}
-	switch c.verb {
-	case "approve", "reject":
+	switch {
+	case c.directory != "":
+		args = append(args, "--directory", c.directory)
+		hint := strings.Fields(w.program(t, args...).err) // ends with the command to write
+		r := w.program(t, append(args, hint[len(hint)-1])...)
+		out.exit, out.says = r.code, r.out+r.err
+		return out
+	case c.verb == "approve", c.verb == "reject":
 		args = append(args, c.vaults[0], w.shown[c.vaults[0]])
 	default:
 		args = append(args, c.vaults...)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -247,9 +248,25 @@ func (w *inside) fault(t *testing.T, line string) {
 		w.fails[identity.Fold(strings.TrimPrefix(rest, "refuses "))] = true
 	case verb == "graph":
 		inject(t, w.graph, rest)
+	case verb == "graph-rules":
+		w.faulty = false
+		setRules(t, w.tenant, rest)
 	default:
 		t.Fatalf("no fault is called %q", line)
 	}
+}
+
+// setRules changes what the simulated service does where its documentation
+// leaves it open.
+func setRules(t *testing.T, tenant *entrasim.Tenant, text string) {
+	t.Helper()
+	tenant.SetRules(func(r *entrasim.Rules) {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.DisallowUnknownFields()
+		if err := d.Decode(r); err != nil {
+			t.Fatalf("rules %s: %v", text, err)
+		}
+	})
 }
 
 // unreachable is a service that answers nothing but 503.
@@ -278,10 +295,10 @@ type outcome struct {
 
 // command is a command line of a scenario's run section.
 type command struct {
-	verb                             string
-	vaults                           []string
-	full, dryRun, recreate, all, dir bool
-	user                             string
+	verb                        string
+	vaults                      []string
+	full, dryRun, recreate, all bool
+	user, directory             string
 }
 
 func parseCommand(line string) (command, error) {
@@ -297,8 +314,9 @@ func parseCommand(line string) (command, error) {
 			c.recreate = true
 		case w[i] == "--all":
 			c.all = true
-		case w[i] == "--directory":
-			c.dir = true
+		case w[i] == "--directory" && i+1 < len(w):
+			i++
+			c.directory = w[i]
 		case w[i] == "--user" && i+1 < len(w):
 			i++
 			c.user = w[i]
@@ -311,7 +329,7 @@ func parseCommand(line string) (command, error) {
 	if !slices.Contains([]string{"sync", "plan", "approve", "reject"}, c.verb) {
 		return c, fmt.Errorf("%q: a scenario runs sync, plan, approve and reject", line)
 	}
-	if len(c.vaults) == 0 && !c.all {
+	if len(c.vaults) == 0 && !c.all && c.directory == "" {
 		c.vaults = []string{"sales"}
 	}
 	return c, nil
@@ -335,6 +353,10 @@ func (w *inside) run(t *testing.T, c command) outcome {
 		}
 	}
 	out := outcome{plans: map[string][]plan.Change{}, notes: map[string][]plan.Note{}}
+	if c.directory != "" {
+		out.exit, out.says = w.decideDirectory(t, c)
+		return out
+	}
 	for _, name := range c.vaults {
 		if w.height == heightPlan {
 			w.planOnly(t, name, c)
@@ -348,11 +370,31 @@ func (w *inside) run(t *testing.T, c command) outcome {
 				w.shown[name] = report.Plan.HeldDigest()
 			}
 		}
-		if err == nil && w.height == heightRun && !w.faulty && !c.dryRun && c.verb != "plan" {
+		if err == nil && w.height == heightRun && !w.faulty && !c.dryRun && c.verb != "plan" && c.user == "" {
 			w.again(t, name)
 		}
 	}
 	return out
+}
+
+// decideDirectory approves or rejects what the server's guard holds.
+func (w *inside) decideDirectory(t *testing.T, c command) (exit int, says string) {
+	t.Helper()
+	d, err := w.app.directory(c.directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := d.GuardState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := "none"
+	if state.Held != nil {
+		digest = state.Held.Digest
+	}
+	var said bytes.Buffer
+	s := &session{daemon: w.app, in: &said, out: &said, err: &said}
+	return s.execute(t.Context(), []string{c.verb, "--directory", c.directory, digest}), said.String()
 }
 
 // add takes what a report and an error say.
@@ -364,6 +406,7 @@ func (o *outcome) add(name string, r reconcile.Report, err error) {
 	for _, g := range r.Guards {
 		o.says += fmt.Sprintf("guard %s: %s\n", g.Guard, g.Text)
 	}
+	o.says += r.Error + "\n"
 	if err != nil {
 		o.says += errorText(err) + "\n"
 	}

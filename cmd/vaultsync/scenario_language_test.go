@@ -209,7 +209,7 @@ func (s *scenario) at(height string) bool {
 				continue
 			}
 			for line := range lines(p.text) {
-				graph, store := strings.HasPrefix(line, "graph "), strings.HasPrefix(line, "store ")
+				graph, store := strings.HasPrefix(line, "graph"), strings.HasPrefix(line, "store ")
 				if graph && height == heightPlan || store && height != heightPlan {
 					return false
 				}

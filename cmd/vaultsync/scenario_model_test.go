@@ -79,7 +79,11 @@ func (m *modelDirectory) Pull(ctx context.Context, request directory.Request, de
 	}
 	page := directory.Page{Stream: directory.Profiles}
 	for _, id := range request.Profiles {
-		if p, ok := now.people[id]; ok && (p.Life != entrasim.Live || !p.Lagging) {
+		p, ok := now.people[id]
+		switch {
+		case !ok, p.Lagging: // 404: whether it is not there yet or gone, nobody can tell
+			page.People = append(page.People, directory.PersonChange{ID: id, Removal: directory.Deleted})
+		default:
 			page.People = append(page.People, personNow(p))
 		}
 	}

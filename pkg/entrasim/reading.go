@@ -1,6 +1,5 @@
 package entrasim
 
-
 // Life says whether an object is in the tenant.
 type Life uint8
 
