@@ -1,129 +1,168 @@
-// Package boltfile opens bbolt files the one way that is safe for state: a new
-// file appears whole or not at all, a damaged or empty one is an error and
-// never "new", and one that another process holds is an error and not a wait.
+// Package boltfile makes, opens and reads bbolt files the one way that is safe
+// for state: a new file appears whole or not at all, a damaged or empty one is
+// an error and never "new", one that another process holds is an error and not
+// a wait, and a damaged page met later is an error and not the end of the
+// process. What is in a file is its owner's.
 package boltfile
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/bits"
 	"os"
-	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// The kinds of failure that callers tell apart.
-var (
-	// ErrLocked means that another process holds the file.
-	ErrLocked = errors.New("in use by another process")
-	// ErrDamaged means that the file is not what was written.
-	ErrDamaged = errors.New("damaged")
-)
-
-// Error is a state file that cannot be used.
-type Error struct {
-	Path string
-	Kind error // ErrLocked or ErrDamaged
-	Err  error // the cause, may be nil
-}
-
-// Error names the file and what is wrong with it.
-func (e *Error) Error() string {
-	if e.Err == nil {
-		return fmt.Sprintf("%s is %v", e.Path, e.Kind)
-	}
-	return fmt.Sprintf("%s is %v: %v", e.Path, e.Kind, e.Err)
-}
-
-// Unwrap gives kind and cause.
-func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
-
-// Hint says what to do.
-func (e *Error) Hint() string {
-	if errors.Is(e.Kind, ErrLocked) {
-		return "another vaultsync works on this file and does not answer; stop it (vaultsync service stop), then try again"
-	}
-	return "nothing was changed; look at it with vaultsync state check, then restore a backup or use vaultsync state repair"
+// Options say how a file is opened; the zero value is for reading and writing
+// without limit.
+type Options struct {
+	// ReadOnly opens the file for reading, beside others that do the same.
+	ReadOnly bool
+	// MaxSize limits the file, in bytes; 0 is no limit. A transaction that
+	// needs more fails.
+	MaxSize int
+	// Reserve is how much address space to map at once, in bytes: a file that
+	// outgrows its mapping waits for every reader before it is mapped anew.
+	// Where mapping would take more than addresses it has no effect.
+	Reserve int64
 }
 
 // lockTimeout is how long to wait for a file that another process holds: long
 // enough for one that is just closing.
 const lockTimeout = time.Second
 
-// Open opens the file at path. If there is none, it is made by initialize
-// under another name, synced and renamed, so that a crash leaves no half-made
-// file. options may be nil; its Timeout is set here.
-func Open(path string, options *bbolt.Options, initialize func(*bbolt.Tx) error) (*bbolt.DB, error) {
-	_, err := os.Stat(path)
+// replacements is how often a file may be replaced while it is being opened.
+const replacements = 3
+
+// Open opens the file at path. If there is none, it is made under another name
+// with what initialize writes, and then named; with a nil initialize that there
+// is none is an error, which wraps fs.ErrNotExist. The folder must be there: a
+// missing one is more likely a disk that is not mounted than a first start.
+//
+// An error about the file itself is an *Error with ErrLocked or ErrDamaged.
+func Open(path string, o Options, initialize func(*bbolt.Tx) error) (*bbolt.DB, error) {
+	info, err := os.Stat(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && initialize != nil:
 		if err := create(path, initialize); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("create %s: %w", path, err)
 		}
 	case err != nil:
 		return nil, fmt.Errorf("open state: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("open %s: it is not a regular file", path)
 	}
-	if err := examine(path); err != nil {
-		return nil, err
+	for range replacements {
+		db, file, err := openOnce(path, o, openSound)
+		if err != nil {
+			return nil, err
+		}
+		if isNamed(file, path) {
+			if !o.ReadOnly {
+				clearDrafts(path)
+			}
+			return db, nil
+		}
+		if err := db.Close(); err != nil {
+			return nil, fmt.Errorf("close %s, which was replaced: %w", path, err)
+		}
 	}
-	return open(path, options)
+	return nil, &Error{Path: path, Kind: ErrLocked, Err: errors.New("it is being replaced")}
 }
 
-func open(path string, options *bbolt.Options) (db *bbolt.DB, err error) {
-	o := bbolt.Options{FreelistType: bbolt.FreelistMapType}
-	if options != nil {
-		o = *options
+// isNamed says whether path still leads to file: who waited for the lock may
+// have got that of a file that was replaced in the meantime.
+func isNamed(file *os.File, path string) bool {
+	named, err := os.Stat(path)
+	if err != nil {
+		return false
 	}
-	o.Timeout = lockTimeout
-	var file *os.File
-	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
-		f, err := os.OpenFile(name, flag, mode) //nolint:gosec // the data directory of the configuration
-		file = f
-		return f, err //nolint:wrapcheck // told below
+	held, err := file.Stat()
+	return err == nil && os.SameFile(named, held)
+}
+
+// opener opens a file for bbolt.
+type opener func(path string, flag int, mode os.FileMode) (*os.File, error)
+
+// openSound opens a file that exists, and examines it.
+func openSound(path string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, flag&^os.O_CREATE, mode) //nolint:gosec // the data directory of the configuration
+	if err != nil {
+		return nil, err
 	}
+	if err := examine(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// openOnce has bbolt open a file; file is what it works on.
+func openOnce(path string, o Options, with opener) (db *bbolt.DB, file *os.File, err error) {
+	var held *os.File
 	defer func() {
 		// bbolt panics on a damaged page, and keeps the file and its lock.
 		if r := recover(); r != nil {
-			if file != nil {
-				_ = file.Close() // the damage is what counts
-			}
-			db, err = nil, &Error{Path: path, Kind: ErrDamaged, Err: fmt.Errorf("%v", r)}
+			err = &Error{Path: path, Kind: ErrDamaged, Err: fmt.Errorf("%v", r)}
+		}
+		if err != nil && held != nil {
+			letGo(held)
 		}
 	}()
-	db, err = bbolt.Open(path, 0o600, &o)
-	switch {
-	case err == nil:
-		return db, nil
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, &Error{Path: path, Kind: ErrLocked}
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, &Error{Path: path, Kind: ErrDamaged, Err: err}
-	default:
-		return nil, fmt.Errorf("open state: %w", err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:  lockTimeout,
+		ReadOnly: o.ReadOnly,
+		MaxSize:  o.MaxSize,
+		// The list of free pages is stored, although it is written whole with
+		// every commit: without it an open walks all pages in a goroutine of
+		// bbolt, where a damaged one ends the process.
+		FreelistType:    bbolt.FreelistMapType,
+		NoStatistics:    true,
+		InitialMmapSize: o.mapping(),
+		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
+			if held != nil { // the open file is being copied
+				return os.OpenFile(path, flag, mode) //nolint:gosec // the same file
+			}
+			f, err := with(path, flag, mode)
+			held = f
+			return f, err
+		},
+	})
+	if err != nil {
+		return nil, nil, explained(path, err)
 	}
+	return db, held, nil
 }
 
-func create(path string, initialize func(*bbolt.Tx) error) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("create state: %w", err)
+// mapping is the address space to map at once.
+func (o Options) mapping() int {
+	// On Windows the file itself would grow to the size of its mapping.
+	if o.ReadOnly || o.MaxSize > 0 || runtime.GOOS == "windows" || bits.UintSize < 64 {
+		return 0
 	}
-	fresh := path + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("create state: %w", err)
+	return int(o.Reserve)
+}
+
+// explained is an error of opening, with its kind.
+func explained(path string, err error) error {
+	_, damaged := errors.AsType[damage](err)
+	_, located := errors.AsType[*fs.PathError](err)
+	switch {
+	case damaged:
+		return &Error{Path: path, Kind: ErrDamaged, Err: err}
+	case errors.Is(err, berrors.ErrTimeout):
+		return &Error{Path: path, Kind: ErrLocked}
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return &Error{Path: path, Kind: ErrDamaged, Err: err}
+	case located:
+		return fmt.Errorf("open state: %w", err)
+	default:
+		return fmt.Errorf("open %s: %w", path, err)
 	}
-	db, err := open(fresh, nil)
-	if err != nil {
-		return err
-	}
-	err = db.Update(initialize)
-	if err = errors.Join(err, db.Close()); err != nil {
-		return fmt.Errorf("create %s: %w", path, err)
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return fmt.Errorf("create state: %w", err)
-	}
-	return syncDir(filepath.Dir(path))
 }

@@ -2,10 +2,14 @@ package boltfile_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"go.etcd.io/bbolt"
@@ -27,7 +31,7 @@ func initialize(tx *bbolt.Tx) error {
 func made(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state.db")
-	db, err := boltfile.Open(path, nil, initialize)
+	db, err := boltfile.Open(path, boltfile.Options{}, initialize)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +39,13 @@ func made(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func shut(t *testing.T, c io.Closer) {
+	t.Helper()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func notCalled(t *testing.T) func(*bbolt.Tx) error {
@@ -47,14 +58,14 @@ func notCalled(t *testing.T) func(*bbolt.Tx) error {
 func TestOpen(t *testing.T) {
 	t.Parallel()
 
-	t.Run("a new file is made whole, with its folder, for its owner alone", func(t *testing.T) {
+	t.Run("a new file is made whole, for its owner alone", func(t *testing.T) {
 		t.Parallel()
-		path := filepath.Join(t.TempDir(), "deep", "er", "state.db")
-		db, err := boltfile.Open(path, nil, initialize)
+		path := filepath.Join(t.TempDir(), "state.db")
+		db, err := boltfile.Open(path, boltfile.Options{}, initialize)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
+		defer shut(t, db)
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
@@ -67,11 +78,11 @@ func TestOpen(t *testing.T) {
 
 	t.Run("what was written is there after opening again", func(t *testing.T) {
 		t.Parallel()
-		db, err := boltfile.Open(made(t), nil, notCalled(t))
+		db, err := boltfile.Open(made(t), boltfile.Options{}, notCalled(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
+		defer shut(t, db)
 		if err := db.View(func(tx *bbolt.Tx) error {
 			if got := tx.Bucket(bucket).Get([]byte("key")); len(got) != 10000 {
 				t.Errorf("%d bytes of 10000", len(got))
@@ -86,30 +97,161 @@ func TestOpen(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "state.db")
 		full := errors.New("the disk is full")
-		if _, err := boltfile.Open(path, nil, func(*bbolt.Tx) error { return full }); !errors.Is(err, full) {
+		if _, err := boltfile.Open(path, boltfile.Options{}, func(*bbolt.Tx) error { return full }); !errors.Is(err, full) {
 			t.Fatalf("got %v, want %v", err, full)
 		}
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 			t.Fatalf("a half-made file is there: %v", err)
 		}
-		db, err := boltfile.Open(path, nil, initialize)
+		db, err := boltfile.Open(path, boltfile.Options{}, initialize)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
+		defer shut(t, db)
 	})
 
-	t.Run("a crash between making and naming leaves a file that is made anew", func(t *testing.T) {
+	t.Run("in a folder that is not there nothing is made: it may be a disk that is not mounted", func(t *testing.T) {
+		t.Parallel()
+		folder := filepath.Join(t.TempDir(), "none")
+		if _, err := boltfile.Open(filepath.Join(folder, "state.db"), boltfile.Options{}, initialize); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := os.Stat(folder); err == nil {
+			t.Error("the folder was made")
+		}
+	})
+
+	t.Run("without a way to make it, a file that is not there is an error and stays so", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "state.db")
-		if err := os.WriteFile(path+".new", []byte("half a fi"), 0o600); err != nil {
-			t.Fatal(err)
+		for _, o := range []boltfile.Options{{}, {ReadOnly: true}} {
+			if _, err := boltfile.Open(path, o, nil); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("got %v", err)
+			}
 		}
-		db, err := boltfile.Open(path, nil, initialize)
+		if _, err := os.Stat(path); err == nil {
+			t.Error("it was made")
+		}
+	})
+
+	t.Run("a folder in its place is an error", func(t *testing.T) {
+		t.Parallel()
+		if _, err := boltfile.Open(t.TempDir(), boltfile.Options{}, initialize); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("got %v", err)
+		}
+	})
+
+	t.Run("of several that make it at once each gets the same file", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "state.db")
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				db, err := boltfile.Open(path, boltfile.Options{}, func(tx *bbolt.Tx) error {
+					_, err := tx.CreateBucketIfNotExists([]byte("seen"))
+					return err
+				})
+				if err == nil {
+					err = db.Update(func(tx *bbolt.Tx) error {
+						seen := tx.Bucket([]byte("seen"))
+						n, err := seen.NextSequence()
+						if err != nil {
+							return err
+						}
+						return seen.Put([]byte{byte(n)}, nil)
+					})
+					err = errors.Join(err, db.Close())
+				}
+				// One that waited too long for the others is no fault.
+				if err != nil && !errors.Is(err, boltfile.ErrLocked) {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		db, err := boltfile.Open(path, boltfile.Options{}, notCalled(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
+		defer shut(t, db)
+		if err := db.View(func(tx *bbolt.Tx) error {
+			seen := tx.Bucket([]byte("seen"))
+			if n := seen.Stats().KeyN; n == 0 || uint64(n) != seen.Sequence() {
+				t.Errorf("%d records, %d written: a file was lost", n, seen.Sequence())
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		left, err := filepath.Glob(path + "?*")
+		if err != nil || len(left) > 0 {
+			t.Errorf("left beside it: %v, %v", left, err)
+		}
+	})
+
+	t.Run("several may read at once, and nobody write meanwhile", func(t *testing.T) {
+		t.Parallel()
+		path := made(t)
+		for range 2 {
+			db, err := boltfile.Open(path, boltfile.Options{ReadOnly: true}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer shut(t, db)
+			if err := db.Update(func(*bbolt.Tx) error { return nil }); err == nil {
+				t.Error("written through one opened to read")
+			}
+		}
+		if _, err := boltfile.Open(path, boltfile.Options{}, nil); !errors.Is(err, boltfile.ErrLocked) {
+			t.Errorf("got %v", err)
+		}
+	})
+
+	t.Run("a file does not outgrow its limit", func(t *testing.T) {
+		t.Parallel()
+		path := made(t)
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db, err := boltfile.Open(path, boltfile.Options{MaxSize: int(info.Size()) + 64<<10, Reserve: 1 << 30}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer shut(t, db)
+		err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put([]byte("more"), make([]byte, 1<<20)) })
+		if err == nil {
+			t.Error("1 MiB was written where 64 KiB had room")
+		}
+	})
+
+	t.Run("room reserved is addresses, not file", func(t *testing.T) {
+		t.Parallel()
+		path := made(t)
+		db, err := boltfile.Open(path, boltfile.Options{Reserve: 4 << 30}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer shut(t, db)
+		if info, err := os.Stat(path); err != nil || info.Size() > 1<<20 {
+			t.Errorf("%d bytes, %v", info.Size(), err)
+		}
+	})
+
+	t.Run("a copy of an open file is whole", func(t *testing.T) {
+		t.Parallel()
+		db, err := boltfile.Open(made(t), boltfile.Options{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer shut(t, db)
+		path := filepath.Join(t.TempDir(), "copy.db")
+		if err := db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := boltfile.Check(path); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -125,6 +267,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 		"a file of something else":                  func(b []byte) []byte { return bytes.Repeat([]byte("not a database. "), len(b)/16) },
 		"meta pages overwritten":                    func(b []byte) []byte { return append(make([]byte, 2*os.Getpagesize()), b[2*os.Getpagesize():]...) },
 		"a list of free pages that is another page": func(b []byte) []byte { return zeroPages(b, 2) },
+		"a list of free pages that is out of order": unsortFreeList,
 	}
 	for name, do := range damage {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +281,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err = boltfile.Open(path, nil, notCalled(t))
+			_, err = boltfile.Open(path, boltfile.Options{}, notCalled(t))
 			if !errors.Is(err, boltfile.ErrDamaged) {
 				t.Fatalf("got %v, want an error that says damaged", err)
 			}
@@ -153,13 +296,27 @@ func TestOpenRefusesDamage(t *testing.T) {
 			if err := os.WriteFile(path, whole, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			db, err := boltfile.Open(path, nil, notCalled(t))
+			db, err := boltfile.Open(path, boltfile.Options{}, notCalled(t))
 			if err != nil {
 				t.Fatalf("after a backup was put in its place: %v", err)
 			}
-			defer db.Close()
+			defer shut(t, db)
 		})
 	}
+}
+
+// unsortFreeList says of every page that could be the list of free pages that
+// it is a list out of order.
+func unsortFreeList(b []byte) []byte {
+	const header, kind = 16, 0x10
+	for at := 2 * os.Getpagesize(); at < len(b); at += os.Getpagesize() {
+		if page := b[at:]; binary.NativeEndian.Uint16(page[8:]) == kind {
+			binary.NativeEndian.PutUint16(page[10:], 2)
+			binary.NativeEndian.PutUint64(page[header:], 9)
+			binary.NativeEndian.PutUint64(page[header+8:], 8)
+		}
+	}
+	return b
 }
 
 // zeroPages damages every page from the third on but keeps the meta pages.
@@ -168,18 +325,41 @@ func zeroPages(b []byte, from int) []byte {
 	return b
 }
 
+func TestOpenOneLostHeaderIsMadeGoodByTheOther(t *testing.T) {
+	t.Parallel()
+	for page := range 2 {
+		path := made(t)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(whole[page*os.Getpagesize():][:os.Getpagesize()])
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		db, err := boltfile.Open(path, boltfile.Options{}, notCalled(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The older of the two is one of an empty file, but it is whole.
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestOpenLocked(t *testing.T) {
 	t.Parallel()
 
 	t.Run("a file that is open already is locked", func(t *testing.T) {
 		t.Parallel()
 		path := made(t)
-		db, err := boltfile.Open(path, nil, notCalled(t))
+		db, err := boltfile.Open(path, boltfile.Options{}, notCalled(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
-		_, err = boltfile.Open(path, nil, notCalled(t))
+		defer shut(t, db)
+		_, err = boltfile.Open(path, boltfile.Options{}, notCalled(t))
 		if !errors.Is(err, boltfile.ErrLocked) || errors.Is(err, boltfile.ErrDamaged) {
 			t.Fatalf("got %v, want locked", err)
 		}
@@ -205,17 +385,17 @@ func TestOpenLocked(t *testing.T) {
 		if _, err := stdout.Read(line); err != nil || string(line) != "held\n" {
 			t.Fatalf("%q, %v", line, err)
 		}
-		if _, err := boltfile.Open(path, nil, notCalled(t)); !errors.Is(err, boltfile.ErrLocked) {
+		if _, err := boltfile.Open(path, boltfile.Options{}, notCalled(t)); !errors.Is(err, boltfile.ErrLocked) {
 			t.Errorf("got %v, want locked", err)
 		}
 		if err := errors.Join(stdin.Close(), other.Wait()); err != nil {
 			t.Fatal(err)
 		}
-		db, err := boltfile.Open(path, nil, notCalled(t))
+		db, err := boltfile.Open(path, boltfile.Options{}, notCalled(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
+		defer shut(t, db)
 	})
 }
 
@@ -225,11 +405,15 @@ func TestHold(t *testing.T) {
 	if path == "" {
 		t.Skip("runs only as the other process of TestOpenLocked")
 	}
-	db, err := boltfile.Open(path, nil, notCalled(t))
+	db, err := boltfile.Open(path, boltfile.Options{}, notCalled(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	os.Stdout.WriteString("held\n")
-	os.Stdin.Read(make([]byte, 1)) // until it is closed
+	defer shut(t, db)
+	if _, err := os.Stdout.WriteString("held\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stdin.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // until it is closed
+		t.Fatal(err)
+	}
 }

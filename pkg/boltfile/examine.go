@@ -1,6 +1,7 @@
 package boltfile
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,75 +10,98 @@ import (
 	"os"
 )
 
+// damage is what is wrong with a file.
+type damage string
+
+func (d damage) Error() string { return string(d) }
+
+// rereads is how often a file that changes under the reader is looked at again.
+const rereads = 10
+
 // examine looks at a file before bbolt does: bbolt takes an empty file for a
 // new one, and a lost state for a first run; of a file that was cut off it
-// touches pages that are not there, which ends the process.
+// touches pages that are not there, and on a list of free pages that is none it
+// panics with the file mapped.
 //
-// A bbolt file begins with two meta pages; the valid one with the higher
-// transaction number counts, and says how many pages the file has.
-func examine(path string) error {
-	f, err := os.Open(path) //nolint:gosec // the data directory of the configuration
-	if err != nil {
-		return fmt.Errorf("open state: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // was only read
-	head := make([]byte, 2*maxPageSize)
-	n, err := f.ReadAt(head, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("open state: %w", err)
-	}
-	if n == 0 {
-		return &Error{Path: path, Kind: ErrDamaged, Err: errors.New("the file is empty")}
-	}
-	head = head[:n]
-	best, found := readMeta(head)
-	for size := minPageSize; size < len(head); size *= 2 {
-		if m, ok := readMeta(head[size:]); ok && m.pageSize == uint64(size) && (!found || m.txid > best.txid) {
-			best, found = m, true
+// Another process may be writing: pages that an older header leads to can be
+// used again as soon as there are newer headers.
+func examine(f *os.File) error {
+	for range rereads {
+		h, err := readHeader(f)
+		if err != nil {
+			return err
+		}
+		err = examinePages(f, h)
+		if _, bad := errors.AsType[damage](err); !bad {
+			return err
+		}
+		if again, againErr := readHeader(f); againErr != nil || again == h {
+			return err
 		}
 	}
-	if !found {
-		return &Error{Path: path, Kind: ErrDamaged, Err: errors.New("it has no valid beginning")}
-	}
-	// The size is read after the meta pages: another process may be growing
-	// the file.
+	return errors.New("it changes faster than it can be examined")
+}
+
+// examinePages looks at what a header says of the rest of the file.
+func examinePages(f *os.File, h header) error {
+	// The size is read after the header: the file may be growing.
 	info, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("open state: %w", err)
+		return err
 	}
-	if need := best.pages * best.pageSize; uint64(info.Size()) < need { //nolint:gosec // sizes are not negative
-		return &Error{Path: path, Kind: ErrDamaged, Err: fmt.Errorf("it is cut off: %d bytes of at least %d", info.Size(), need)}
+	if pages := uint64(info.Size()) / h.pageSize; pages < h.pages { //nolint:gosec // sizes are not negative
+		return damage(fmt.Sprintf("it is cut off: %d pages of at least %d", pages, h.pages))
 	}
-	if !soundFreeList(f, best) {
-		return &Error{Path: path, Kind: ErrDamaged, Err: errors.New("its list of free pages cannot be read")}
+	if !soundFreeList(f, h) {
+		return damage("its list of free pages cannot be read")
 	}
 	return nil
 }
 
-// soundFreeList looks at the page that bbolt would panic on while it opens the
-// file, with the file mapped and so locked until the process ends. A page
-// begins with its own number (8 bytes), kind and count (2 each), and how many
-// pages follow that belong to it (4).
-func soundFreeList(f io.ReaderAt, m metaPage) bool {
-	const none, kind = ^uint64(0), 0x10
-	if m.freeList == none {
+// soundFreeList looks at the page that bbolt reads while it opens the file: one
+// that is no such list makes it panic, one that names pages in use would have
+// them written over. A page begins with its own number (8 bytes), kind and count
+// (2 each), and how many pages follow that belong to it (4); here the numbers of
+// pages follow, in order.
+func soundFreeList(f io.ReaderAt, h header) bool {
+	const none, kind, entry = ^uint64(0), 0x10, 8
+	if h.freeList == none {
 		return true
 	}
-	if m.freeList >= m.pages {
+	if h.freeList >= h.pages {
 		return false
 	}
-	b := make([]byte, pageHeaderSize+8)
-	if _, err := f.ReadAt(b, int64(m.freeList*m.pageSize)); err != nil { //nolint:gosec // inside the file
+	start := int64(h.freeList * h.pageSize) //nolint:gosec // inside the file
+	b := make([]byte, pageHeaderSize+entry)
+	if _, err := f.ReadAt(b, start); err != nil {
 		return false
 	}
 	order := binary.NativeEndian
-	room := (uint64(order.Uint32(b[12:])) + 1) * m.pageSize
-	count := uint64(order.Uint16(b[10:]))
-	if count == 0xFFFF { // too many for the field: the first entry is the count
-		count = order.Uint64(b[pageHeaderSize:])
+	more := uint64(order.Uint32(b[12:]))
+	if order.Uint64(b) != h.freeList || order.Uint16(b[8:]) != kind || more >= h.pages-h.freeList {
+		return false
 	}
-	return order.Uint64(b) == m.freeList && order.Uint16(b[8:]) == kind &&
-		room <= m.pages*m.pageSize && count <= room/8
+	start += pageHeaderSize
+	room, count := ((more+1)*h.pageSize-pageHeaderSize)/entry, uint64(order.Uint16(b[10:]))
+	if count == 0xFFFF { // too many for the field: the first entry is the count
+		start += entry
+		room, count = room-1, order.Uint64(b[pageHeaderSize:])
+	}
+	if count > room {
+		return false
+	}
+	list := bufio.NewReader(io.NewSectionReader(f, start, int64(count*entry))) //nolint:gosec // inside the file
+	for last := uint64(1); count > 0; count-- {                                // pages 0 and 1 are the headers
+		if _, err := io.ReadFull(list, b[:entry]); err != nil {
+			return false
+		}
+		page := order.Uint64(b)
+		if page <= last || page >= h.pages {
+			return false
+		}
+		last = page
+	}
+	return true
 }
 
 const (
@@ -88,22 +112,52 @@ const (
 	boltMagic      = 0xED0CDAED
 )
 
-type metaPage struct{ pageSize, freeList, pages, txid uint64 }
+// header is the part of a meta page that says how long the file is, and where
+// its list of free pages is.
+type header struct{ pageSize, freeList, pages, txid uint64 }
+
+// readHeader reads the header that counts. A file begins with two meta pages
+// that are written in turn; the valid one with the higher transaction number
+// counts.
+func readHeader(f io.ReaderAt) (header, error) {
+	head := make([]byte, maxPageSize+pageHeaderSize+metaSize)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return header{}, err
+	}
+	if n == 0 {
+		return header{}, damage("the file is empty")
+	}
+	head = head[:n]
+	best, found := readMeta(head)
+	for size := minPageSize; size < n; size *= 2 {
+		// The first may be the one that was being written: look for the second
+		// behind each possible size of a page.
+		if m, ok := readMeta(head[size:]); ok && m.pageSize == uint64(size) && (!found || m.txid > best.txid) { //nolint:gosec // not negative
+			best, found = m, true
+		}
+	}
+	if !found {
+		return header{}, damage("it has no valid header")
+	}
+	return best, nil
+}
 
 // readMeta reads the meta page at the start of b: behind the page's header
 // magic, version, page size and flags (4 bytes each), root page and sequence,
 // list of free pages, number of pages, transaction, and the FNV-1a checksum of
 // all before it (8 bytes each).
-func readMeta(b []byte) (metaPage, bool) {
+func readMeta(b []byte) (header, bool) {
 	if len(b) < pageHeaderSize+metaSize {
-		return metaPage{}, false
+		return header{}, false
 	}
 	b = b[pageHeaderSize : pageHeaderSize+metaSize]
 	sum := fnv.New64a()
-	sum.Write(b[:metaSize-8]) //nolint:errcheck,revive // a hash does not fail
+	sum.Write(b[:metaSize-8]) //nolint:revive // a hash does not fail
 	order := binary.NativeEndian
 	if order.Uint32(b) != boltMagic || order.Uint64(b[metaSize-8:]) != sum.Sum64() {
-		return metaPage{}, false
+		return header{}, false
 	}
-	return metaPage{pageSize: uint64(order.Uint32(b[8:])), freeList: order.Uint64(b[32:]), pages: order.Uint64(b[40:]), txid: order.Uint64(b[48:])}, true
+	h := header{pageSize: uint64(order.Uint32(b[8:])), freeList: order.Uint64(b[32:]), pages: order.Uint64(b[40:]), txid: order.Uint64(b[48:])}
+	return h, h.pageSize >= minPageSize && h.pageSize <= maxPageSize && h.pageSize&(h.pageSize-1) == 0
 }

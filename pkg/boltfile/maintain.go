@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -37,32 +36,24 @@ func Copy(path string, w io.Writer) error {
 	})
 }
 
+// InUse says whether another process, or another part of this one, has the
+// file open. A file that is not there, or damaged, is in nobody's use.
+func InUse(path string) bool {
+	db, err := Open(path, Options{}, nil)
+	if err == nil {
+		err = db.Close()
+	}
+	return errors.Is(err, ErrLocked)
+}
+
 // reading runs fn in a read of a file that exists.
 func reading(path string, fn func(*bbolt.Tx) error) error {
-	db, err := openExisting(path, &bbolt.Options{ReadOnly: true})
+	db, err := Open(path, Options{ReadOnly: true}, nil)
 	if err != nil {
 		return err
 	}
-	err = guarded(path, func() error { return db.View(fn) }) //nolint:wrapcheck // fn says where
+	err = Guard(path, func() error { return db.View(fn) })
 	return errors.Join(err, db.Close())
-}
-
-// guarded makes an error of what bbolt makes of a damaged page: a panic.
-func guarded(path string, fn func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &Error{Path: path, Kind: ErrDamaged, Err: fmt.Errorf("%v", r)}
-		}
-	}()
-	return fn()
-}
-
-// openExisting is Open for a file that is not made if there is none.
-func openExisting(path string, options *bbolt.Options) (*bbolt.DB, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("open state: %w", err)
-	}
-	return Open(path, options, func(*bbolt.Tx) error { return fs.ErrNotExist })
 }
 
 // compactBatch bounds one transaction of Compact, in bytes.
@@ -73,42 +64,37 @@ const compactBatch = 16 << 20
 // old one's place. It answers with both sizes in bytes. Whatever it fails at,
 // the old file stays as it was.
 func Compact(path string) (before, after int64, err error) {
-	fresh := path + ".compact"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	draft := draftOf(path)
+	defer os.Remove(draft) //nolint:errcheck // gone already, or cleared when the file is next opened
+	// Opened for writing, so that nobody else has it until the copy is made.
+	source, err := Open(path, Options{}, nil)
+	if err != nil {
+		return 0, 0, fmt.Errorf("compact: %w", err)
+	}
+	if before, after, err = compactTo(source, draft); err != nil {
+		return 0, 0, fmt.Errorf("compact %s: %w", path, errors.Join(err, source.Close()))
+	}
+	if err := replace(source, draft); err != nil {
 		return 0, 0, fmt.Errorf("compact %s: %w", path, err)
 	}
-	before, after, err = compactTo(path, fresh)
-	if err == nil {
-		if err = os.Rename(fresh, path); err == nil {
-			return before, after, syncDir(filepath.Dir(path))
-		}
-	}
-	if removeErr := os.Remove(fresh); !errors.Is(removeErr, fs.ErrNotExist) {
-		err = errors.Join(err, removeErr)
-	}
-	return before, before, fmt.Errorf("compact %s: %w", path, err)
+	return before, after, syncDir(filepath.Dir(path))
 }
 
-// compactTo copies the records of path to a new file.
-func compactTo(path, fresh string) (before, after int64, err error) {
-	// Opened for writing, so that nobody else has it until the copy is made.
-	source, err := openExisting(path, nil)
+// compactTo copies the records of source to a new file.
+func compactTo(source *bbolt.DB, draft string) (before, after int64, err error) {
+	target, _, err := openOnce(draft, Options{}, openNew)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, source.Close()) }()
-	target, err := open(fresh, &bbolt.Options{FreelistType: bbolt.FreelistMapType, NoSync: true})
-	if err != nil {
-		return 0, 0, err
-	}
-	err = guarded(path, func() error { return bbolt.Compact(target, source, compactBatch) }) //nolint:wrapcheck // the caller says where
+	target.NoSync = true                                                                            // once, at the end
+	err = Guard(source.Path(), func() error { return bbolt.Compact(target, source, compactBatch) })
 	if err = errors.Join(err, target.Sync(), target.Close()); err != nil {
 		return 0, 0, err
 	}
-	for file, size := range map[string]*int64{path: &before, fresh: &after} {
+	for file, size := range map[string]*int64{source.Path(): &before, draft: &after} {
 		info, err := os.Stat(file)
 		if err != nil {
-			return 0, 0, err //nolint:wrapcheck // the caller says where
+			return 0, 0, err
 		}
 		*size = info.Size()
 	}

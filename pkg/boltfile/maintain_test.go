@@ -16,7 +16,7 @@ import (
 func filled(t *testing.T, n, keep int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state.db")
-	db, err := Open(path, nil, func(tx *bbolt.Tx) error {
+	db, err := Open(path, Options{}, func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucket([]byte("records"))
 		if err != nil {
 			return err
@@ -87,13 +87,16 @@ func TestCompact(t *testing.T) {
 	t.Run("a file in use is left alone", func(t *testing.T) {
 		t.Parallel()
 		path := filled(t, 10, 10)
-		db, err := open(path, nil)
+		db, err := Open(path, Options{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer db.Close() //nolint:errcheck // a test
 		if _, _, err := Compact(path); !errors.Is(err, ErrLocked) {
 			t.Errorf("got %v", err)
+		}
+		if !InUse(path) || InUse(path+".other") {
+			t.Error("who has it open is not known")
 		}
 	})
 	t.Run("a damaged file is left as it was", func(t *testing.T) {

@@ -1,5 +1,24 @@
 package boltfile
 
+import (
+	"os"
+
+	"go.etcd.io/bbolt"
+)
+
 // syncDir does nothing: Windows has no handle of a folder to flush, and NTFS
-// journals the rename.
+// journals new names.
 func syncDir(string) error { return nil }
+
+// letGo closes a file that bbolt failed to open; its lock goes with the handle.
+func letGo(f *os.File) { _ = f.Close() }
+
+// replace closes the open file and puts draft in its place: an open file cannot
+// be replaced.
+func replace(db *bbolt.DB, draft string) error {
+	path := db.Path()
+	if err := db.Close(); err != nil {
+		return err
+	}
+	return os.Rename(draft, path)
+}

@@ -40,7 +40,7 @@ var (
 // OpenFile opens the file at path, or makes it. Errors wrap boltfile.ErrLocked
 // or boltfile.ErrDamaged.
 func OpenFile(path string) (*File, error) {
-	db, err := boltfile.Open(path, nil, func(tx *bbolt.Tx) error {
+	db, err := boltfile.Open(path, boltfile.Options{}, func(tx *bbolt.Tx) error {
 		meta, err := tx.CreateBucket(metaBucket)
 		if err != nil {
 			return err

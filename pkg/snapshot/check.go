@@ -3,11 +3,9 @@ package snapshot
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/RoaringBitmap/roaring/v2"
-	"go.etcd.io/bbolt"
 
 	"github.com/vaultsync/vaultsync/pkg/boltfile"
 	"github.com/vaultsync/vaultsync/pkg/identity"
@@ -23,7 +21,7 @@ func Check(path string) (err error) {
 	if err := boltfile.Check(path); err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
-	db, err := boltfile.Open(path, &bbolt.Options{ReadOnly: true}, func(*bbolt.Tx) error { return fs.ErrNotExist })
+	db, err := boltfile.Open(path, boltfile.Options{ReadOnly: true}, nil)
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}

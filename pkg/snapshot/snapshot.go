@@ -105,7 +105,7 @@ type Snapshot struct {
 
 // Open opens the file at path or makes it, for vault and tenant.
 func Open(path, vault, tenant string) (*Snapshot, error) {
-	db, err := boltfile.Open(path, nil, func(tx *bbolt.Tx) error {
+	db, err := boltfile.Open(path, boltfile.Options{}, func(tx *bbolt.Tx) error {
 		for _, name := range buckets {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return fmt.Errorf("create bucket %s: %w", name, err)
