@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -83,8 +84,13 @@ func (w *rewriter) rewrite(from, to string) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.db.Close()) }()
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || filepath.Ext(path) != ".db" {
+		switch {
+		case err != nil || entry.IsDir():
 			return err
+		case filepath.Base(filepath.Dir(filepath.Dir(path))) == logDir:
+			return w.copyLog(path, filepath.Dir(to))
+		case filepath.Ext(path) != ".db":
+			return nil
 		}
 		source, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 		if err != nil {
@@ -100,6 +106,40 @@ func (w *rewriter) rewrite(from, to string) (err error) {
 		})
 		return errors.Join(err, source.Close())
 	})
+}
+
+// copyLog writes the lines of the provisioning log, which are durable records
+// too, portion by portion.
+func (w *rewriter) copyLog(path, to string) (err error) {
+	source, err := os.Open(path) //nolint:gosec // the engine's folder
+	if err != nil {
+		return fmt.Errorf("read the provisioning log: %w", err)
+	}
+	defer source.Close()                                                                                   //nolint:errcheck // was only read
+	target, err := os.OpenFile(filepath.Join(to, "floor.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // the floor's folder
+	if err != nil {
+		return fmt.Errorf("write the provisioning log: %w", err)
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	lines := make([]byte, 1<<20)
+	for {
+		n, readErr := io.ReadFull(source, lines)
+		r, err := gauge(func() error {
+			_, err := target.Write(lines[:n])
+			return err
+		})
+		w.Wall += r.Wall
+		w.CPU += r.CPU
+		w.result.Bytes += int64(n)
+		switch {
+		case err != nil:
+			return fmt.Errorf("write the provisioning log: %w", err)
+		case readErr != nil && !errors.Is(readErr, io.EOF) && !errors.Is(readErr, io.ErrUnexpectedEOF):
+			return fmt.Errorf("read the provisioning log: %w", readErr)
+		case readErr != nil:
+			return nil
+		}
+	}
 }
 
 func (w *rewriter) copyBucket(path [][]byte, b *bbolt.Bucket) error {

@@ -112,7 +112,7 @@ func (w *world) addVault(v config.Vault, tenant string, log *slog.Logger) error 
 // the vaults.
 func configure(dir string, facts tenantFacts, vaults int) (*config.Config, error) {
 	folder := filepath.Join(dir, "vaults.d")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(folder, 0o700), os.MkdirAll(filepath.Join(dir, vaultsDir), 0o700)); err != nil {
 		return nil, fmt.Errorf("write the configuration: %w", err)
 	}
 	groups := make([][]string, vaults)

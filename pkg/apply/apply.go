@@ -159,6 +159,21 @@ func batchLength(due []plan.Change, size int) int {
 // remember writes what changes nothing in the vault, and ends the intents of
 // those whom the plan has looked at.
 func (a *Applier) remember(p *plan.Plan) error {
+	if len(p.Settled)+len(p.Forget)+len(p.Records)+len(p.ForgetGroups) == 0 {
+		same := true
+		err := a.Snapshot.Read(func(tx *snapshot.Tx) error {
+			for i := 0; i < len(p.Groups) && same; i++ {
+				var err error
+				if same, err = tx.HasGroup(p.Groups[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || same {
+			return err
+		}
+	}
 	return a.Snapshot.Write(func(tx *snapshot.Tx) error {
 		if err := tx.Settle(p.Settled); err != nil {
 			return err

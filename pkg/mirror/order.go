@@ -9,6 +9,11 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
+// Position is the epoch and the revision that a View taken now would have.
+func (m *Mirror) Position() (epoch string, revision uint64) {
+	return m.epoch, m.state.Load().head.revision
+}
+
 // Next are up to n people of a set: those whose object ids come first after
 // an id, in the order of the ids. last is the id to go on from. Fewer than n
 // are the last ones. The zero id begins.

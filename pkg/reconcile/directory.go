@@ -34,6 +34,9 @@ type Directory struct {
 
 	mu     sync.Mutex
 	flight *flight
+	// covered says that the local copy has all configured groups; it lacks
+	// none until names are resolved anew.
+	covered bool
 	// problem is why the last pull failed, and since when pulls fail.
 	problem error
 	since   time.Time
@@ -113,7 +116,7 @@ func (d *Directory) Pull(ctx context.Context, p Pull) (Pulled, error) {
 func (d *Directory) start(ctx context.Context, p Pull) *flight {
 	pullCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &flight{full: p.Full, done: make(chan struct{}), cancel: cancel}
-	d.flight = f
+	d.flight, d.covered = f, false
 	go func() {
 		defer cancel()
 		pulled, err := d.pull(pullCtx, f)
@@ -181,11 +184,18 @@ func (d *Directory) roots() []mirror.Root {
 }
 
 // newGroups says whether a configured group is not in the local copy yet, so
-// that a copy of whatever age is of no use for it.
+// that a copy of whatever age is of no use for it. d.mu is held.
 func (d *Directory) newGroups() bool {
+	if !d.covered {
+		d.covered = d.hasGroups()
+	}
+	return !d.covered
+}
+
+func (d *Directory) hasGroups() bool {
 	view, err := d.Mirror.View()
 	if err != nil {
-		return true
+		return false
 	}
 	defer view.Close()
 	for _, v := range d.Vaults {
@@ -194,11 +204,11 @@ func (d *Directory) newGroups() bool {
 				continue
 			}
 			if _, ok, err := view.Group(id); err != nil || !ok {
-				return true
+				return false
 			}
 		}
 	}
-	return false
+	return true
 }
 
 // resolveNames finds the ids of groups that are configured by name. A name is

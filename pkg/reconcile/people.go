@@ -32,7 +32,8 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 		intents[id] = true
 	}
 	var moved *roaring.Bitmap
-	if s.rest != nil {
+	whole := s.meta.Imported && (g.full || g.single) // the vault itself is compared too
+	if !whole {
 		moved = g.moved()
 	}
 	g.indexGroups(candidates)
@@ -51,8 +52,13 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 			return err
 		}
 		p.Intent = intents[p.ID]
+		if p.Intent && !p.Present && known != nil {
+			// Made, perhaps, by a run that died, and gone before the next one:
+			// the account is found by the name that it was to get.
+			p.Want.Fields = map[string]string{"loginName": known.Login()}
+		}
 		p.Recreate = g.options.Recreate && p.ID == g.options.Person
-		if s.rest != nil && g.settled(&p, moved) {
+		if !whole && g.settled(&p, moved) {
 			s.settled++
 			continue
 		}
@@ -60,6 +66,33 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 	}
 	slices.SortFunc(s.input.People, func(a, b plan.Person) int { return a.ID.Compare(b.ID) })
 	return nil
+}
+
+// settled says that nothing changes for somebody: account and groups are as
+// they should be. A change of nesting touches whole groups of such people, and
+// an import that broke off has left many: they are not planned, which keeps
+// memory small. moved are the people who are not in the groups in which they
+// should be.
+func (g *gatherer) settled(p *plan.Person, moved *roaring.Bitmap) bool {
+	rec := p.Record
+	if rec == nil || !p.Present || p.Pending || p.WantErr != nil || p.Intent || moved.Contains(p.Number) {
+		return false
+	}
+	look, _ := plan.NeedsLook(p, g.Rules.Vault, g.Now())
+	return !look && rec.State == snapshot.Active && rec.Number == p.Number && rec.Problem == "" && rec.Rejected == 0
+}
+
+// moved are the people who are not in the groups in which they should be.
+func (g *gatherer) moved() *roaring.Bitmap {
+	moved := roaring.New()
+	for _, group := range g.scene.input.Groups {
+		if group.Record == nil {
+			moved.Or(group.Want)
+		} else {
+			moved.Or(roaring.Xor(group.Want, group.Record.Applied))
+		}
+	}
+	return moved
 }
 
 // records finds what was last applied to the people, by number. In a full run

@@ -110,31 +110,6 @@ func (g *gatherer) plenty(ctx context.Context, n int) (bool, error) {
 	return !slices.ContainsFunc(pools, func(p vault.Pool) bool { return p.Free() < n }), nil
 }
 
-// settled says that nothing changes for somebody whom an earlier import, which
-// broke off, has brought into the vault. moved are the people who are not in
-// the groups in which they should be.
-func (g *gatherer) settled(p *plan.Person, moved *roaring.Bitmap) bool {
-	rec := p.Record
-	if rec == nil || !p.Present || p.Pending || p.WantErr != nil || p.Intent || moved.Contains(p.Number) {
-		return false
-	}
-	look, _ := plan.NeedsLook(p, g.Rules.Vault, g.Now())
-	return !look && rec.State == snapshot.Active && rec.Number == p.Number && rec.Problem == "" && rec.Rejected == 0
-}
-
-// moved are the people who are not in the groups in which they should be.
-func (g *gatherer) moved() *roaring.Bitmap {
-	moved := roaring.New()
-	for _, group := range g.scene.input.Groups {
-		if group.Record == nil {
-			moved.Or(group.Want)
-		} else {
-			moved.Or(roaring.Xor(group.Want, group.Record.Applied))
-		}
-	}
-	return moved
-}
-
 // shareLogin are the people of a set who have a login name in common. Hashes
 // are compared first; only when some are equal everybody is read again.
 func (g *gatherer) shareLogin(people *roaring.Bitmap) (*roaring.Bitmap, error) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/apply"
@@ -33,6 +34,8 @@ type Vault struct {
 	NewID   func() string // names a run
 
 	portion int // people in one portion of a first import; 0 is defaultPortion
+	last    atomic.Pointer[still]
+	leaving *leaving // guarded by the directory's guard
 }
 
 // Options say what kind of run it is.
@@ -82,6 +85,9 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 	report.Requests.Directory = pulled.Requests
 	if err != nil {
 		return v.fail(report, fmt.Errorf("read the directory %s: %w", v.Directory.Name, err))
+	}
+	if report, same := v.again(report, o); same {
+		return report, nil
 	}
 	store := &counted{Store: v.Store}
 	scene, err := v.look(ctx, store, o)

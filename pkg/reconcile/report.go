@@ -104,12 +104,34 @@ func (v *Vault) remember(s *scene, p *plan.Plan, report Report, whole bool) erro
 			meta.LastFull, meta.Drift = report.Started, p.Drift
 		}
 	}
-	meta.Approved = nil
+	if whole {
+		meta.Approved = nil
+	}
 	meta.LastSuccess = report.Finished
 	var err error
 	if meta.LastRun, err = json.Marshal(report); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
+	same := false
+	if whole {
+		err = v.Snapshot.Read(func(tx *snapshot.Tx) error {
+			out, err := tx.OutOfScope()
+			if err == nil {
+				same, err = unmoved(s.meta, meta, out, s.outOfScope)
+			}
+			return err
+		})
+	}
+	if err == nil && !same {
+		err = v.write(s, p, meta, whole)
+	}
+	if err == nil && whole {
+		v.settle(s, p, report)
+	}
+	return err
+}
+
+func (v *Vault) write(s *scene, p *plan.Plan, meta snapshot.Meta, whole bool) error {
 	return v.Snapshot.Write(func(tx *snapshot.Tx) error {
 		if whole {
 			if err := tx.PutOutOfScope(s.outOfScope); err != nil {

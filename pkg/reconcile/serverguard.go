@@ -17,6 +17,7 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/identity"
 	"github.com/vaultsync/vaultsync/pkg/mirror"
 	"github.com/vaultsync/vaultsync/pkg/plan"
+	"github.com/vaultsync/vaultsync/pkg/roster"
 	"github.com/vaultsync/vaultsync/pkg/snapshot"
 )
 
@@ -162,7 +163,7 @@ func (d *Directory) leaving() ([]identity.ObjectID, int, error) {
 	defer view.Close() //nolint:errcheck // a read
 	gone, all := roaring.New(), roaring.New()
 	for _, v := range d.Imported() {
-		leavers, used, err := v.leavers(view)
+		leavers, used, err := v.countedLeavers(view)
 		if err != nil {
 			return nil, 0, fmt.Errorf("vault %s: %w", v.Name(), err)
 		}
@@ -181,6 +182,35 @@ func (d *Directory) leaving() ([]identity.ObjectID, int, error) {
 	}
 	slices.SortFunc(ids, identity.ObjectID.Compare)
 	return ids, int(all.GetCardinality()), nil //nolint:gosec // at most as many as there are people
+}
+
+// leaving is what was counted of one vault, and what that depended on.
+type leaving struct {
+	rules         *roster.Rules
+	epoch         string
+	revision      uint64
+	written       int
+	leavers, used *roaring.Bitmap
+}
+
+// countedLeavers is leavers, counted once for each state of local copy and
+// vault: hundreds of vaults that change together ask for each other. The guard
+// is locked.
+func (v *Vault) countedLeavers(view *mirror.View) (leavers, used *roaring.Bitmap, err error) {
+	written, err := v.Snapshot.Written()
+	if err != nil {
+		return nil, nil, err
+	}
+	last := v.leaving
+	if last == nil || last.rules != v.Rules || last.epoch != view.Epoch() || last.revision != view.Revision() || last.written != written ||
+		v.Rules.Vault.Accounts.OnLeaveAfter > 0 { // time goes by
+		last = &leaving{rules: v.Rules, epoch: view.Epoch(), revision: view.Revision(), written: written}
+		if last.leavers, last.used, err = v.leavers(view); err != nil {
+			return nil, nil, err
+		}
+		v.leaving = last
+	}
+	return last.leavers, last.used, nil
 }
 
 // leavers are the people whom the vault would disable now, and all of its
