@@ -40,6 +40,8 @@ func (c *computation) intake(d *decision) {
 		c.wait(d, Conflict, fmt.Sprintf("%d accounts of the vault match the person: %s", len(free)+len(taken), names(append(free, taken...))))
 	case len(taken) == 1:
 		c.intakeTaken(d, taken[0])
+	case len(free) == 1 && !c.mayMatch(d, free[0]):
+		c.wait(d, Conflict, fmt.Sprintf("the login name %s is taken, and accounts.match does not say that login names recognize people", free[0].LoginName))
 	case len(free) == 1 && !adopt:
 		c.wait(d, Conflict, fmt.Sprintf("the account %s exists and is not ours (accounts.adopt: false)", free[0].LoginName))
 	case len(free) == 1:
@@ -47,6 +49,19 @@ func (c *computation) intake(d *decision) {
 	default:
 		c.makeAccount(d)
 	}
+}
+
+// mayMatch says whether the configuration lets an account that belongs to
+// nobody be recognized by what it has in common with the person
+// (accounts.match). Its login name stands in the way in any case.
+func (c *computation) mayMatch(d *decision, u vault.User) bool {
+	match := c.in.Rules.Accounts.Match
+	if len(match) == 0 {
+		match = []string{"externalId", "loginName"}
+	}
+	sameLogin := identity.Fold(u.LoginName) == identity.Fold(d.Want.Login())
+	sameMail := u.Email != "" && identity.Fold(u.Email) == identity.Fold(d.Want.Fields["email"])
+	return sameLogin && slices.Contains(match, "loginName") || sameMail && slices.Contains(match, "mail")
 }
 
 // matches sorts what was found: the person's own by external id, those of

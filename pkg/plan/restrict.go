@@ -36,5 +36,7 @@ func (p *Plan) Restrict(saved []Change) error {
 		wanted[s.Key()] = true
 	}
 	p.Changes = slices.DeleteFunc(p.Changes, func(c Change) bool { return c.Held == "" && !wanted[c.Key()] })
+	// What the plan concludes beside its changes was not part of what was saved.
+	p.Records, p.Forget, p.ForgetGroups, p.Settled = nil, nil, nil, nil
 	return nil
 }

@@ -66,7 +66,7 @@ func (v *Vault) look(ctx context.Context, store *counted, o Options) (*scene, er
 	if err != nil {
 		return nil, fmt.Errorf("read the vault's state: %w", err)
 	}
-	if meta.Imported && meta.Epoch != s.epoch {
+	if meta.Epoch != s.epoch {
 		if err := v.rebase(view); err != nil {
 			return nil, err
 		}

@@ -129,7 +129,9 @@ func (l *looker) confirmAbsent(ctx context.Context) error {
 func matchQueries(p *plan.Person, match []string) []vault.Query {
 	queries := []vault.Query{{ExternalID: p.ID.String()}}
 	// The login name is asked for in any case too: it can be taken only once.
-	queries = append(queries, vault.Query{LoginName: p.Want.Login()})
+	if login := p.Want.Login(); login != "" {
+		queries = append(queries, vault.Query{LoginName: login})
+	}
 	if mail := p.Want.Fields["email"]; mail != "" && slices.Contains(match, "mail") {
 		queries = append(queries, vault.Query{Email: mail})
 	}
@@ -163,38 +165,30 @@ func (l *looker) groups(ctx context.Context) error {
 		}
 		all = append(all, group)
 	}
-	for i := range in.Groups {
-		in.Groups[i].Actual = linked(&in.Groups[i], all, in.Groups)
-	}
+	link(in.Groups, all)
 	return nil
 }
 
-// linked is the vault group that a synchronized group is linked to: by its id,
-// else by external id, else by name if nobody else's.
-func linked(g *plan.Group, all []vault.Group, ours []plan.Group) *vault.Group {
-	if g.Record != nil && g.Record.VaultID != "" {
-		for i := range all {
-			if all[i].ID == g.Record.VaultID {
-				return &all[i]
+// link finds the vault group of each synchronized group: by its id, else by
+// external id, else by name. No vault group is given to two.
+func link(ours []plan.Group, all []vault.Group) {
+	given := map[string]bool{}
+	pass := func(fits func(g *plan.Group, actual *vault.Group) bool) {
+		for i := range ours {
+			for k := range all {
+				if ours[i].Actual == nil && !given[all[k].ID] && fits(&ours[i], &all[k]) {
+					ours[i].Actual = &all[k]
+					given[all[k].ID] = true
+				}
 			}
 		}
-		return nil
 	}
-	for i := range all {
-		if !g.ID.IsZero() && all[i].ExternalID == g.ID.String() {
-			return &all[i]
-		}
-	}
-	for i := range all {
-		if g.Name == "" || identity.Fold(all[i].Name) != identity.Fold(g.Name) {
-			continue
-		}
-		taken := slices.ContainsFunc(ours, func(o plan.Group) bool {
-			return o.ID != g.ID && o.Record != nil && o.Record.VaultID == all[i].ID
-		})
-		if !taken {
-			return &all[i]
-		}
-	}
-	return nil
+	linked := func(g *plan.Group) bool { return g.Record != nil && g.Record.VaultID != "" }
+	pass(func(g *plan.Group, actual *vault.Group) bool { return linked(g) && g.Record.VaultID == actual.ID })
+	pass(func(g *plan.Group, actual *vault.Group) bool {
+		return !linked(g) && !g.ID.IsZero() && actual.ExternalID == g.ID.String()
+	})
+	pass(func(g *plan.Group, actual *vault.Group) bool {
+		return !linked(g) && !g.ID.IsZero() && g.Name != "" && identity.Fold(actual.Name) == identity.Fold(g.Name)
+	})
 }

@@ -59,6 +59,8 @@ func (v *Vault) rebase(view *mirror.View) error {
 				return err
 			}
 		}
+		// From the first write on: a first import that dies half-way has
+		// numbered people by this mirror already.
 		meta.Epoch, meta.Cursor, meta.Rules = view.Epoch(), 0, ""
 		return tx.PutMeta(meta)
 	})
