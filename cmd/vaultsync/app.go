@@ -275,8 +275,8 @@ func newClient(d config.Directory, log *slog.Logger) (*entra.Client, error) {
 		GraphURL: d.Endpoints.Graph, AuthorityURL: d.Endpoints.Authority,
 		CAFile: d.CAFile, Proxy: d.Proxy.Reveal(), Patience: d.Patience, Logger: log,
 		Credential: entra.Credential{
-			Type: entra.CredentialType(d.Credential.Type), SecretFile: d.Credential.SecretFile, SecretEnv: d.Credential.SecretEnv,
-			CertificateFile: d.Credential.CertificateFile, CertificatePasswordFile: d.Credential.CertificatePasswordFile,
+			Type: entra.CredentialType(d.Credential.Type), SecretFile: credentialFile(d.Credential.SecretFile), SecretEnv: d.Credential.SecretEnv,
+			CertificateFile: credentialFile(d.Credential.CertificateFile), CertificatePasswordFile: credentialFile(d.Credential.CertificatePasswordFile),
 		},
 	})
 	if err != nil {

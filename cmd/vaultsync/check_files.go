@@ -76,6 +76,8 @@ func (c *checkup) secretFile(about, check, path, make string) {
 	if path == "" {
 		return
 	}
+	named := path
+	path = credentialFile(path)
 	f, err := os.Open(path) //nolint:gosec // named by the configuration
 	if err != nil {
 		fix := make
@@ -96,6 +98,8 @@ func (c *checkup) secretFile(about, check, path, make string) {
 		c.fail(exitUsage, about, check, path+" is empty", make)
 	case runtime.GOOS == "windows":
 		c.ok(about, check, "%s can be read", path)
+	case path != named:
+		c.ok(about, check, "%s was handed over by systemd", named)
 	default:
 		mode = info.Mode().Perm()
 		switch {

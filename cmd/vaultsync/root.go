@@ -43,7 +43,9 @@ Begin for real:                               vaultsync init, vaultsync check`,
 	add("sync", syncCommand(s), planCommand(s), applyCommand(s), approveCommand(s), rejectCommand(s))
 	add("look", checkCommand(s), statusCommand(s), explainCommand(s), logCommand(s), vaultCommand(s), directoryCommand(s))
 	add("run", runCommand(s), serviceCommand(s), pauseCommand(s), resumeCommand(s), reloadCommand(s))
-	add("manage", demoCommand(s), initCommand(s), secretCommand(s), stateCommand(s), notifyCommand(), versionCommand(s))
+	add("manage", demoCommand(s), initCommand(s), secretCommand(s), stateCommand(s), notifyCommand(), manualCommand(s), versionCommand(s))
+	root.SetHelpCommandGroupID("manage")
+	root.SetCompletionCommandGroupID("manage")
 	usageOf(root)
 	return root
 }

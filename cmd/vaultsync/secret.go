@@ -29,7 +29,8 @@ writes it into the file that the configuration names for that directory
 (secretFile, or certificatePasswordFile) or for that vault's store (tokenFile, or
 the secretFile of oauth). The file is replaced at once or not at all, and is for
 its owner alone; the owner of a file that is there stays. The running service
-reads it when it signs in next.
+reads it when it signs in next; under systemd, which hands over secrets when a
+service starts, after systemctl restart vaultsync.
 
 A secret is no argument: arguments show in the list of processes.`,
 		Example: `  vaultsync secret set contoso
