@@ -66,8 +66,8 @@ var codes = []struct { //nolint:gochecknoglobals // a constant table
 	code  int
 	kinds []error
 }{
-	{exitDamaged, []error{boltfile.ErrDamaged, mirror.ErrDamaged, snapshot.ErrDamaged, embedded.ErrDamaged}},
-	{exitLocked, []error{boltfile.ErrLocked, mirror.ErrLocked, embedded.ErrLocked, control.ErrNotAnswering, control.ErrInUse}},
+	{exitDamaged, []error{boltfile.ErrDamaged}},
+	{exitLocked, []error{boltfile.ErrLocked, control.ErrNotAnswering, control.ErrInUse}},
 	{exitUsage, []error{
 		snapshot.ErrOtherTenant, snapshot.ErrOtherStore, reconcile.ErrOtherStore, mirror.ErrOtherTenant,
 		snapshot.ErrNewer, mirror.ErrNewer, embedded.ErrNewer, control.ErrOtherConfig, control.ErrOtherVersion,

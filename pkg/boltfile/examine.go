@@ -153,7 +153,7 @@ func readMeta(b []byte) (header, bool) {
 	}
 	b = b[pageHeaderSize : pageHeaderSize+metaSize]
 	sum := fnv.New64a()
-	sum.Write(b[:metaSize-8]) //nolint:revive // a hash does not fail
+	sum.Write(b[:metaSize-8])
 	order := binary.NativeEndian
 	if order.Uint32(b) != boltMagic || order.Uint64(b[metaSize-8:]) != sum.Sum64() {
 		return header{}, false

@@ -12,6 +12,29 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+func TestAFileWithoutItsLastByteInUseIsDamaged(t *testing.T) {
+	t.Parallel()
+	path := filled(t, 500, 500)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := readHeader(f)
+	if err = errors.Join(err, f.Close(), os.Truncate(path, int64(h.pages*h.pageSize))); err != nil { //nolint:gosec // some pages
+		t.Fatal(err)
+	}
+	db, err := Open(path, Options{}, nil)
+	if err != nil {
+		t.Fatalf("all pages in use are there: %v", err)
+	}
+	if err := errors.Join(db.Close(), os.Truncate(path, int64(h.pages*h.pageSize)-1)); err != nil { //nolint:gosec // some pages
+		t.Fatal(err)
+	}
+	if _, err := Open(path, Options{}, nil); !errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // When bbolt panics all the same, the lock of the file is not left behind with
 // its mapping.
 func TestAPanicWhileOpeningLeavesNoLock(t *testing.T) {

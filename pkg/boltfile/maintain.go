@@ -86,7 +86,7 @@ func compactTo(source *bbolt.DB, draft string) (before, after int64, err error) 
 	if err != nil {
 		return 0, 0, err
 	}
-	target.NoSync = true                                                                            // once, at the end
+	target.NoSync = true // once, at the end
 	err = Guard(source.Path(), func() error { return bbolt.Compact(target, source, compactBatch) })
 	if err = errors.Join(err, target.Sync(), target.Close()); err != nil {
 		return 0, 0, err

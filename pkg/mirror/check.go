@@ -7,15 +7,17 @@ import (
 
 	"github.com/RoaringBitmap/roaring/v2"
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 )
 
 // Check verifies a mirror's file that nobody has open: the pages, every
 // checksum, and that records agree with each other. It can end the process on
 // a badly damaged file, so run it in a child process.
 func Check(path string) (err error) {
-	db, err := openFile(path, true, 0)
+	db, err := boltfile.Open(path, boltfile.Options{ReadOnly: true}, nil)
 	if err != nil {
-		return err
+		return ofMirror(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return guarded(path, func() error { return db.View(checkAll) })

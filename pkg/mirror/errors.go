@@ -3,6 +3,8 @@ package mirror
 import (
 	"errors"
 	"fmt"
+
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 )
 
 // The kinds of failure of a mirror's file. Each is returned inside an *Error,
@@ -11,10 +13,10 @@ var (
 	// ErrOtherTenant means that the file holds the copy of another tenant.
 	ErrOtherTenant = errors.New("the mirror belongs to another tenant")
 	// ErrLocked means that another process has the file open.
-	ErrLocked = errors.New("the mirror is in use by another process")
+	ErrLocked = boltfile.ErrLocked
 	// ErrDamaged means that the file, or a record in it, is not what was
 	// written. Nothing may be concluded from what it seems to hold.
-	ErrDamaged = errors.New("the mirror is damaged")
+	ErrDamaged = boltfile.ErrDamaged
 	// ErrNewer means that a newer version of the program wrote the file.
 	ErrNewer = errors.New("the mirror was written by a newer version")
 )
@@ -77,13 +79,16 @@ func at(path string, err error) error {
 	return err
 }
 
-// guarded runs f and turns a panic of the storage library, which is how it
-// meets a damaged page, into ErrDamaged.
-func guarded(path string, f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &Error{Path: path, Kind: ErrDamaged, Detail: fmt.Sprint(r)}
-		}
-	}()
-	return at(path, f())
+// guarded runs f; what the storage library makes of a damaged page becomes
+// ErrDamaged.
+func guarded(path string, f func() error) error {
+	return at(path, ofMirror(boltfile.Guard(path, f)))
+}
+
+// ofMirror is an error of the file as one of the mirror, with what to do.
+func ofMirror(err error) error {
+	if e, ok := errors.AsType[*boltfile.Error](err); ok {
+		return &Error{Path: e.Path, Kind: e.Kind, Err: e.Err}
+	}
+	return err
 }

@@ -81,14 +81,7 @@ func Open(path string, o Options) (*Mirror, error) {
 		o.portion = defaultPortion
 	}
 	sel := slices.Compact(slices.Sorted(slices.Values(o.Select)))
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		if err := createFile(path, o.Tenant, sel); err != nil {
-			return nil, err
-		}
-	} else if err != nil {
-		return nil, fmt.Errorf("open mirror: %w", err)
-	}
-	db, err := openFile(path, false, o.maxSize)
+	db, err := openFile(path, o.Tenant, sel, o.maxSize)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +108,7 @@ func (m *Mirror) load() error {
 	if err != nil {
 		return err
 	}
-	if err := removeLeftovers(m.path); err != nil {
+	if err := removeRound(m.path); err != nil {
 		return err
 	}
 	if err := m.dropStaged(); err != nil {

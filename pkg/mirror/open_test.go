@@ -166,11 +166,11 @@ func TestEveryRecordIsChecked(t *testing.T) {
 	}
 }
 
-func TestLeftoversAreRemoved(t *testing.T) {
+func TestTheRoundFileOfACrashIsRemoved(t *testing.T) {
 	t.Parallel()
 	b := filled(t)
 	keep := filepath.Join(filepath.Dir(b.path), "fabrikam.mirror.round")
-	for _, name := range []string{b.path + ".round", b.path + ".new-123", keep} {
+	for _, name := range []string{b.path + ".round", keep} {
 		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}

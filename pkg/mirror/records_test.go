@@ -1,10 +1,7 @@
 package mirror
 
 import (
-	"bytes"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -93,25 +90,6 @@ func FuzzDecode(f *testing.F) {
 		_, _ = decodeSelect(raw)
 		_, _ = decodeProfile([]string{"a", "b"}, raw)
 		_, _ = decodePerson(nil, raw)
-	})
-}
-
-// FuzzSoundFile: no header may make the check before the library panic.
-func FuzzSoundFile(f *testing.F) {
-	path := filepath.Join(f.TempDir(), "m")
-	if err := createFile(path, testTenant, testSelect); err != nil {
-		f.Fatal(err)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(raw[:200])
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		for at := range int64(3) {
-			h := readMeta(bytes.NewReader(raw), at)
-			_ = soundFreeList(bytes.NewReader(raw), h)
-		}
 	})
 }
 

@@ -30,7 +30,7 @@ func Check(path string) (err error) {
 	return s.Read(func(tx *Tx) error {
 		for _, name := range buckets {
 			if tx.tx.Bucket(name) == nil {
-				return fmt.Errorf("%w: there is no bucket %s", ErrDamaged, name)
+				return damaged("there is no bucket %s", name)
 			}
 		}
 		if _, err := tx.Meta(); err != nil {
@@ -57,9 +57,9 @@ func (t *Tx) checkPeople() error {
 		set, known := want[a.State]
 		switch {
 		case !known || a.State == Again:
-			return fmt.Errorf("%w: %s is in the unknown state %d", ErrDamaged, a.Person, a.State)
+			return damaged("%s is in the unknown state %d", a.Person, a.State)
 		case !numbers.CheckedAdd(a.Number):
-			return fmt.Errorf("%w: two people have the number %d, one is %s", ErrDamaged, a.Number, a.Person)
+			return damaged("two people have the number %d, one is %s", a.Number, a.Person)
 		}
 		set.Add(a.Number)
 		if a.Problem != "" || a.Tries > 0 {
@@ -72,7 +72,7 @@ func (t *Tx) checkPeople() error {
 			return err
 		}
 		if !got.Equals(people) {
-			return fmt.Errorf("%w: the set of state %d has %d people, the records say %d", ErrDamaged, s, got.GetCardinality(), people.GetCardinality())
+			return damaged("the set of state %d has %d people, the records say %d", s, got.GetCardinality(), people.GetCardinality())
 		}
 	}
 	_, err := t.OutOfScope()
@@ -92,7 +92,7 @@ func (t *Tx) checkLogins() error {
 			return err
 		}
 		if !ok || identity.Fold(a.Login()) != string(login) {
-			return fmt.Errorf("%w: the index has %s for a login name that is another's", ErrDamaged, id)
+			return damaged("the index has %s for a login name that is another's", id)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"maps"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/RoaringBitmap/roaring/v2"
 
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
@@ -123,8 +123,13 @@ type Group struct {
 	Had bool
 }
 
-// ErrDamaged means that a record's checksum does not hold.
-var ErrDamaged = errors.New("the vault's state is damaged")
+// ErrDamaged means that the file, or a record in it, is not what was written.
+var ErrDamaged = boltfile.ErrDamaged
+
+// damaged is an ErrDamaged about one record; the file is named at the edge.
+func damaged(format string, args ...any) error {
+	return &boltfile.Error{Kind: ErrDamaged, Err: fmt.Errorf(format, args...)}
+}
 
 func seal(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
@@ -132,11 +137,11 @@ func seal(b []byte) []byte {
 
 func unseal(b []byte) ([]byte, error) {
 	if len(b) < 4 {
-		return nil, fmt.Errorf("%w: a record is too short", ErrDamaged)
+		return nil, damaged("a record is too short")
 	}
 	body := b[:len(b)-4]
 	if crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(b[len(b)-4:]) {
-		return nil, fmt.Errorf("%w: a record's checksum does not hold", ErrDamaged)
+		return nil, damaged("a record's checksum does not hold")
 	}
 	return body, nil
 }
@@ -180,7 +185,7 @@ func decodeAccount(id identity.ObjectID, b []byte) (Account, error) {
 	}
 	r := reader{b: body}
 	if v := r.byte(); v != recordVersion {
-		return Account{}, fmt.Errorf("%w: a record of version %d", ErrDamaged, v)
+		return Account{}, damaged("a record of version %d", v)
 	}
 	a := Account{Person: id, State: State(r.byte()), Fields: map[string]Field{}}
 	f := r.byte()
@@ -227,7 +232,7 @@ func decodeGroup(id identity.ObjectID, b []byte) (Group, error) {
 	}
 	r := reader{b: body}
 	if v := r.byte(); v != recordVersion {
-		return Group{}, fmt.Errorf("%w: a record of version %d", ErrDamaged, v)
+		return Group{}, damaged("a record of version %d", v)
 	}
 	g := Group{ID: id}
 	f := r.byte()
@@ -253,10 +258,10 @@ func decodeSet(b []byte) (*roaring.Bitmap, error) {
 		return set, nil
 	}
 	if err := set.UnmarshalBinary(slices.Clone(b)); err != nil {
-		return nil, fmt.Errorf("%w: a set of people: %w", ErrDamaged, err)
+		return nil, damaged("a set of people: %w", err)
 	}
 	if err := set.Validate(); err != nil {
-		return nil, fmt.Errorf("%w: a set of people: %w", ErrDamaged, err)
+		return nil, damaged("a set of people: %w", err)
 	}
 	return set, nil
 }
@@ -299,7 +304,7 @@ type reader struct {
 
 func (r *reader) fail() {
 	if r.err == nil {
-		r.err = fmt.Errorf("%w: a record ends early", ErrDamaged)
+		r.err = damaged("a record ends early")
 	}
 	r.b = nil
 }

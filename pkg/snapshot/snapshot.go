@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -129,7 +128,7 @@ func (s *Snapshot) admit(vault, tenant string) error {
 	err := s.Read(func(tx *Tx) error {
 		for _, name := range buckets {
 			if tx.tx.Bucket(name) == nil {
-				return fmt.Errorf("%w: %s is not a vault's state", ErrDamaged, s.path)
+				return damaged("it is not a vault's state")
 			}
 		}
 		var err error
@@ -204,16 +203,11 @@ func (s *Snapshot) Read(fn func(*Tx) error) error {
 	})
 }
 
-// guarded makes an error of what bbolt makes of a damaged page: a panic.
-func (s *Snapshot) guarded(fn func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%s: %w: %v", s.path, ErrDamaged, r)
-		}
-	}()
-	err = fn()
-	if errors.Is(err, ErrDamaged) && !strings.Contains(err.Error(), s.path) {
-		err = fmt.Errorf("%s: %w", s.path, err)
+// guarded runs fn; what bbolt makes of a damaged page becomes ErrDamaged.
+func (s *Snapshot) guarded(fn func() error) error {
+	err := boltfile.Guard(s.path, fn)
+	if e, ok := errors.AsType[*boltfile.Error](err); ok && e.Path == "" {
+		e.Path = s.path
 	}
 	return err
 }

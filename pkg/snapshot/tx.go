@@ -34,7 +34,7 @@ func (t *Tx) Meta() (Meta, error) {
 		return Meta{}, err
 	}
 	if err := json.Unmarshal(body, &meta); err != nil {
-		return Meta{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return Meta{}, damaged("%w", err)
 	}
 	return meta, nil
 }
@@ -72,7 +72,7 @@ func (t *Tx) Accounts() iter.Seq2[Account, error] {
 // objectID reads a key.
 func objectID(key []byte) (identity.ObjectID, error) {
 	if len(key) != len(identity.ObjectID{}) {
-		return identity.ObjectID{}, fmt.Errorf("%w: a key of %d bytes", ErrDamaged, len(key))
+		return identity.ObjectID{}, damaged("a key of %d bytes", len(key))
 	}
 	return identity.ObjectID(key), nil
 }
@@ -365,7 +365,7 @@ func (t *Tx) shown() ([]shown, error) {
 	}
 	var all []shown
 	if err := json.Unmarshal(body, &all); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return nil, damaged("%w", err)
 	}
 	return all, nil
 }

@@ -3,15 +3,17 @@ package embedded
 import (
 	"errors"
 	"fmt"
+
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 )
 
 // The kinds of failure of the file itself, beside those of package vault.
 var (
 	// ErrDamaged means that the file, or a record in it, is not what was
 	// written. Nothing is concluded from what can still be read.
-	ErrDamaged = errors.New("the user store is damaged")
+	ErrDamaged = boltfile.ErrDamaged
 	// ErrLocked means that another process has the file open.
-	ErrLocked = errors.New("the user store is in use by another process")
+	ErrLocked = boltfile.ErrLocked
 	// ErrNewer means that a later version of the program wrote the file.
 	ErrNewer = errors.New("the user store was written by a later version")
 )

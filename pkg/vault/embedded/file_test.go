@@ -43,7 +43,6 @@ func TestOpen_refuses_what_is_not_a_whole_store(t *testing.T) {
 		{"one byte", func(b []byte) []byte { return b[:1] }},
 		{"a file cut within its first page", func(b []byte) []byte { return b[:100] }},
 		{"a file cut after its first pages", func(b []byte) []byte { return b[:4*os.Getpagesize()] }},
-		{"a file without its last page in use", func(b []byte) []byte { return b[:readMeta(b).pages*readMeta(b).pageSize-1] }},
 		{"another kind of file", func(b []byte) []byte { return bytes.Repeat([]byte("text\n"), 20_000) }},
 		{"zeros", func(b []byte) []byte { return make([]byte, len(b)) }},
 		{"both beginnings lost", func(b []byte) []byte { clear(b[:2*os.Getpagesize()]); return b }},
@@ -85,23 +84,6 @@ func hintOf(err error) string {
 	return ""
 }
 
-func TestOpen_one_lost_beginning_is_made_good_by_the_other(t *testing.T) {
-	t.Parallel()
-	for page := range 2 {
-		path := closedFile(t)
-		whole, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		clear(whole[page*os.Getpagesize():][:os.Getpagesize()])
-		if err := os.WriteFile(path, whole, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		// The older of the two may be one without the users, but it is whole.
-		open(t, path, Options{})
-	}
-}
-
 func TestOpen_a_second_opening_is_refused_while_the_first_lasts(t *testing.T) {
 	t.Parallel()
 	path := file(t)
@@ -123,24 +105,12 @@ func TestOpen_a_store_of_a_later_version_is_refused(t *testing.T) {
 	}
 }
 
-func TestOpen_clears_away_half_made_stores(t *testing.T) {
-	t.Parallel()
-	path := file(t)
-	draft := path + newSuffix + "LEFT"
-	if err := os.WriteFile(draft, []byte("half"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	open(t, path, Options{})
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(entries) != 1 || entries[0].Name() != filepath.Base(path) {
-		t.Errorf("got %v, %v", entries, err)
-	}
-}
-
 func TestOpen_refuses_pools_that_make_no_sense(t *testing.T) {
 	t.Parallel()
 	for _, pools := range [][]Pool{
-		{{"gold", 1}}, {{identity.NoLicense, 1}}, {{identity.LicenseNamed, -2}},
+		{{"gold", 1}},
+		{{identity.NoLicense, 1}},
+		{{identity.LicenseNamed, -2}},
 		{{identity.LicenseNamed, 1}, {identity.LicenseNamed, 2}},
 	} {
 		path := file(t)

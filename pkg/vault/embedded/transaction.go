@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
@@ -22,8 +22,8 @@ func (s *Server) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
 	if err != nil {
 		return s.broken(err)
 	}
-	err = guarded(func() error { return fn(tx) })
-	if rollbackErr := guarded(tx.Rollback); rollbackErr != nil && err == nil {
+	err = s.guarded(func() error { return fn(tx) })
+	if rollbackErr := s.guarded(tx.Rollback); rollbackErr != nil && err == nil {
 		err = rollbackErr
 	}
 	return s.located(err)
@@ -47,19 +47,19 @@ func (s *Server) update(ctx context.Context, fn func(*bbolt.Tx) (wrote bool, err
 		return s.broken(err)
 	}
 	wrote := false
-	err = guarded(func() error {
+	err = s.guarded(func() error {
 		wrote, err = fn(tx)
 		return err
 	})
 	if err != nil || !wrote {
-		return s.located(errors.Join(err, guarded(tx.Rollback)))
+		return s.located(errors.Join(err, s.guarded(tx.Rollback)))
 	}
 	id := tx.ID()
-	err = guarded(tx.Commit)
+	err = s.guarded(tx.Commit)
 	if err == nil {
 		return nil
 	}
-	if rollbackErr := guarded(tx.Rollback); rollbackErr != nil && !errors.Is(rollbackErr, bolterrors.ErrTxClosed) {
+	if rollbackErr := s.guarded(tx.Rollback); rollbackErr != nil && !errors.Is(rollbackErr, bolterrors.ErrTxClosed) {
 		err = errors.Join(err, rollbackErr)
 	}
 	return s.afterFailedCommit(id, err)
@@ -70,7 +70,7 @@ func (s *Server) update(ctx context.Context, fn func(*bbolt.Tx) (wrote bool, err
 // fail. No other write transaction can have run since.
 func (s *Server) afterFailedCommit(id int, cause error) error {
 	seen := id
-	err := guarded(func() error {
+	err := s.guarded(func() error {
 		tx, err := s.db.Begin(false)
 		if err != nil {
 			return err
@@ -86,8 +86,7 @@ func (s *Server) afterFailedCommit(id int, cause error) error {
 
 // broken is an error of bbolt, which changed nothing.
 func (s *Server) broken(cause error) error {
-	var d *damage
-	if errors.As(cause, &d) {
+	if _, ok := errors.AsType[*damage](cause); ok {
 		return &FileError{s.path, ErrDamaged, cause}
 	}
 	return &FileError{s.path, vault.ErrUnreachable, cause}
@@ -103,14 +102,11 @@ func (s *Server) located(err error) error {
 	return err
 }
 
-// guarded turns the panics and memory faults that bbolt answers a damaged file
-// with into an error.
-func guarded(fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = damaged("file structure", "%v", r)
-		}
-	}()
-	return fn()
+// guarded runs fn; what bbolt makes of a damaged page becomes damage.
+func (s *Server) guarded(fn func() error) error {
+	err := boltfile.Guard(s.path, fn)
+	if e, ok := errors.AsType[*boltfile.Error](err); ok {
+		return damaged("file structure", "%v", e.Err)
+	}
+	return err //nolint:wrapcheck // fn's own
 }
