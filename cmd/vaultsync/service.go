@@ -130,12 +130,28 @@ func (s *session) installation(account string) (service.Installation, error) {
 		return service.Installation{}, fmt.Errorf("find the configuration: %w", err)
 	}
 	i := service.Installation{Executable: executable, ConfigFile: file, DataDir: cfg.DataDir, Account: account}
-	for _, d := range cfg.Directories {
-		for _, secret := range []string{d.Credential.SecretFile, d.Credential.CertificateFile, d.Credential.CertificatePasswordFile} {
-			if secret != "" && !slices.Contains(i.Credentials, secret) {
-				i.Credentials = append(i.Credentials, secret)
-			}
+	for _, secret := range secretFiles(cfg) {
+		if secret != "" && !slices.Contains(i.Credentials, secret) {
+			i.Credentials = append(i.Credentials, secret)
 		}
 	}
 	return i, nil
+}
+
+// secretFiles are all files of the configuration that hold a secret.
+func secretFiles(cfg *config.Config) []string {
+	var files []string
+	for _, d := range cfg.Directories {
+		files = append(files, d.Credential.SecretFile, d.Credential.CertificateFile, d.Credential.CertificatePasswordFile)
+	}
+	for _, v := range cfg.Vaults {
+		if v.Store.SCIM == nil {
+			continue
+		}
+		files = append(files, v.Store.SCIM.TokenFile)
+		if v.Store.SCIM.OAuth != nil {
+			files = append(files, v.Store.SCIM.OAuth.SecretFile)
+		}
+	}
+	return files
 }
