@@ -207,7 +207,7 @@ func (s *Server) fail(status int, scimType, detail string) reply {
 
 // route carries a request out; s.mu is held.
 func (s *Server) route(r *http.Request, body map[string]any) reply {
-	parts := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
+	parts := strings.Split(strings.Trim(strings.TrimPrefix(r.URL.EscapedPath(), "/v2"), "/"), "/")
 	id := ""
 	if len(parts) > 1 {
 		id = unescape(parts[1])
