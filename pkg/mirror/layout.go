@@ -9,6 +9,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
@@ -51,10 +52,9 @@ const schema = 1
 // usersStream is the number of the stream of all users.
 const usersStream = 0
 
-// put writes one sealed record. bbolt keeps the value's slice until the
-// transaction ends; seal has made it this function's own.
+// put writes one sealed record.
 func put(tx *bolt.Tx, bucket, key, value []byte) error {
-	return tx.Bucket(bucket).Put(key, seal(key, value))
+	return tx.Bucket(bucket).Put(key, boltfile.Seal(key, value))
 }
 
 // get reads one record; nil when there is none. The result is good for as

@@ -103,7 +103,7 @@ type person struct {
 }
 
 func (p person) encode() []byte {
-	b := make([]byte, 0, len(p.id)+len(p.profile)+sumSize)
+	b := make([]byte, 0, len(p.id)+len(p.profile))
 	return append(append(b, p.id[:]...), p.profile...)
 }
 

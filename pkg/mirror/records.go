@@ -8,35 +8,20 @@ import (
 
 	"github.com/RoaringBitmap/roaring/v2"
 
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 	"github.com/vaultsync/vaultsync/pkg/directory"
 	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
-// Every value in the file ends with the CRC-32C of its key and value: the
-// storage library has no checksum of its own, and a flipped bit in a bitmap
-// would be a person let in or shut out.
+// checksum is the CRC-32C of what is not in the file: see boltfile.Seal.
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-const sumSize = 4
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
-
-// seal appends the checksum over key and value.
-func seal(key, value []byte) []byte {
-	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
-	return binary.LittleEndian.AppendUint32(value, sum)
-}
-
-// unseal checks and takes off the checksum. The result is part of sealed.
+// unseal checks and takes off the checksum that every record of the file has.
+// The result is part of sealed.
 func unseal(what string, key, sealed []byte) ([]byte, error) {
-	if len(sealed) < sumSize {
-		return nil, damaged("%s record %x is too short", what, key)
-	}
-	value := sealed[:len(sealed)-sumSize]
-	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
-	if sum != binary.LittleEndian.Uint32(sealed[len(value):]) {
-		return nil, damaged("%s record %x has a wrong checksum", what, key)
+	value, ok := boltfile.Unseal(key, sealed)
+	if !ok {
+		return nil, damaged("%s record %x does not match its checksum", what, key)
 	}
 	return value, nil
 }

@@ -1,11 +1,9 @@
 package schedule
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -85,7 +83,7 @@ func (f *File) Load() (map[string]Past, error) {
 	all := map[string]Past{}
 	err := f.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(timesBucket).ForEach(func(name, record []byte) error {
-			past, err := decodePast(record)
+			past, err := decodePast(name, record)
 			if err != nil {
 				return &boltfile.Error{Path: f.db.Path(), Kind: boltfile.ErrDamaged, Err: fmt.Errorf("vault %s: %w", name, err)}
 			}
@@ -107,7 +105,7 @@ func (f *File) Save(changed map[string]Past) error {
 	err := f.db.Update(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(timesBucket)
 		for name, past := range changed {
-			record, err := encodePast(past)
+			record, err := encodePast(name, past)
 			if err != nil {
 				return err
 			}
@@ -123,7 +121,7 @@ func (f *File) Save(changed map[string]Past) error {
 	return nil
 }
 
-// stored is a record's JSON; bbolt has no checksums, so a CRC-32C precedes it.
+// stored is a record's JSON, which is sealed under the vault's name.
 type stored struct {
 	LastStart time.Time `json:"lastStart,omitzero"`
 	LastFull  time.Time `json:"lastFull,omitzero"`
@@ -132,24 +130,23 @@ type stored struct {
 	Paused    bool      `json:"paused,omitzero"`
 }
 
-func encodePast(p Past) ([]byte, error) {
+func encodePast(name string, p Past) ([]byte, error) {
 	p.LastStart, p.LastFull, p.Imported = p.LastStart.UTC(), p.LastFull.UTC(), p.Imported.UTC()
 	text, err := json.Marshal(stored(p))
 	if err != nil {
 		return nil, err
 	}
-	return append(binary.BigEndian.AppendUint32(nil, checksum(text)), text...), nil
+	return boltfile.Seal([]byte(name), text), nil
 }
 
-func decodePast(record []byte) (Past, error) {
-	if len(record) < 4 || binary.BigEndian.Uint32(record) != checksum(record[4:]) {
+func decodePast(name, record []byte) (Past, error) {
+	text, ok := boltfile.Unseal(name, record)
+	if !ok {
 		return Past{}, errors.New("the checksum does not fit")
 	}
 	var s stored
-	if err := json.Unmarshal(record[4:], &s); err != nil {
+	if err := json.Unmarshal(text, &s); err != nil {
 		return Past{}, err
 	}
 	return Past(s), nil
 }
-
-func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }

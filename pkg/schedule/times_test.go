@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,16 +69,18 @@ func TestFileThatCannotBeRead(t *testing.T) {
 			}
 		}
 	}
-	flipped, err := encodePast(Past{Paused: true})
+	sound, err := encodePast("sales", Past{Paused: true})
 	if err != nil {
 		t.Fatal(err)
 	}
+	flipped := slices.Clone(sound)
 	flipped[len(flipped)-3] ^= 1
 	for name, c := range map[string]struct {
 		damage func(t *testing.T, path string)
 		want   error
 	}{
 		"one bit flipped is damage":               {put(timesBucket, []byte("sales"), flipped), boltfile.ErrDamaged},
+		"a record of another vault is damage":     {put(timesBucket, []byte("legal"), sound), boltfile.ErrDamaged},
 		"a record without its checksum":           {put(timesBucket, []byte("sales"), []byte("{}")), boltfile.ErrDamaged},
 		"an empty record":                         {put(timesBucket, []byte("sales"), nil), boltfile.ErrDamaged},
 		"another version is refused, not guessed": {put(metaBucket, versionKey, []byte{99}), nil},
@@ -113,26 +116,26 @@ func TestFileThatCannotBeRead(t *testing.T) {
 }
 
 func FuzzDecodePast(f *testing.F) {
-	good, err := encodePast(Past{Failures: 1, Paused: true, LastStart: time.Unix(1, 0)})
+	good, err := encodePast("sales", Past{Failures: 1, Paused: true, LastStart: time.Unix(1, 0)})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(good)
 	f.Add([]byte{0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, record []byte) {
-		past, err := decodePast(record)
+		past, err := decodePast([]byte("sales"), record)
 		if err != nil {
 			return
 		}
-		again, err := encodePast(past)
+		again, err := encodePast("sales", past)
 		if err != nil {
 			t.Skip("a year that JSON cannot write")
 		}
-		back, err := decodePast(again)
+		back, err := decodePast([]byte("sales"), again)
 		if err != nil {
 			t.Fatalf("%+v cannot be read back: %v", past, err)
 		}
-		if twice, err := encodePast(back); err != nil || !bytes.Equal(again, twice) {
+		if twice, err := encodePast("sales", back); err != nil || !bytes.Equal(again, twice) {
 			t.Errorf("%q became %q, %v", again, twice, err)
 		}
 	})

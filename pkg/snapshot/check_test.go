@@ -90,7 +90,7 @@ func TestCheck(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return tx.Bucket(bucketSets).Put([]byte{byte(Active)}, seal(b))
+			return tx.Bucket(bucketSets).Put([]byte{byte(Active)}, boltfile.Seal([]byte{byte(Active)}, b))
 		},
 		"a login name that leads to another": func(tx *bbolt.Tx) error {
 			id := person(2)

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"maps"
 	"slices"
 	"time"
@@ -131,19 +130,13 @@ func damaged(format string, args ...any) error {
 	return &boltfile.Error{Kind: ErrDamaged, Err: fmt.Errorf(format, args...)}
 }
 
-func seal(b []byte) []byte {
-	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
-}
-
-func unseal(b []byte) ([]byte, error) {
-	if len(b) < 4 {
-		return nil, damaged("a record is too short")
-	}
-	body := b[:len(b)-4]
-	if crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(b[len(b)-4:]) {
+// unseal checks and takes off the checksum that every record has.
+func unseal(key, sealed []byte) ([]byte, error) {
+	value, ok := boltfile.Unseal(key, sealed)
+	if !ok {
 		return nil, damaged("a record's checksum does not hold")
 	}
-	return body, nil
+	return value, nil
 }
 
 // The fields that every account has are written without their names.
@@ -175,11 +168,11 @@ func encodeAccount(a Account) []byte {
 	b = binary.AppendUvarint(b, uint64(a.Tries))
 	b = appendTime(b, a.Retry)
 	b = binary.AppendUvarint(b, a.Rejected)
-	return seal(b)
+	return boltfile.Seal(a.Person[:], b)
 }
 
 func decodeAccount(id identity.ObjectID, b []byte) (Account, error) {
-	body, err := unseal(b)
+	body, err := unseal(id[:], b)
 	if err != nil {
 		return Account{}, err
 	}
@@ -222,11 +215,11 @@ func encodeGroup(g Group) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write the members of group %s: %w", g.ID, err)
 	}
-	return seal(append(b, people...)), nil
+	return boltfile.Seal(g.ID[:], append(b, people...)), nil
 }
 
 func decodeGroup(id identity.ObjectID, b []byte) (Group, error) {
-	body, err := unseal(b)
+	body, err := unseal(id[:], b)
 	if err != nil {
 		return Group{}, err
 	}

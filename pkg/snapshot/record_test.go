@@ -11,6 +11,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 	"pgregory.net/rapid"
 
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
@@ -91,10 +92,12 @@ func TestAccountRecord(t *testing.T) {
 	t.Run("a record of another version is damage", func(t *testing.T) {
 		t.Parallel()
 		body := []byte{recordVersion + 1, byte(Active), 0}
-		if _, err := decodeAccount(person(1), seal(body)); !errors.Is(err, ErrDamaged) {
+		one := person(1)
+		sealed := boltfile.Seal(one[:], body)
+		if _, err := decodeAccount(one, sealed); !errors.Is(err, ErrDamaged) {
 			t.Errorf("account: %v", err)
 		}
-		if _, err := decodeGroup(person(1), seal(body)); !errors.Is(err, ErrDamaged) {
+		if _, err := decodeGroup(one, sealed); !errors.Is(err, ErrDamaged) {
 			t.Errorf("group: %v", err)
 		}
 	})
@@ -155,19 +158,20 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(group[:len(group)-4])
 	f.Add([]byte{recordVersion, 1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	one := person(1)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, b := range [][]byte{body, seal(slices.Clone(body))} {
-			a, err := decodeAccount(person(1), b)
+		for _, b := range [][]byte{body, boltfile.Seal(one[:], body)} {
+			a, err := decodeAccount(one, b)
 			if err != nil && !errors.Is(err, ErrDamaged) {
 				t.Errorf("account: %v is not ErrDamaged", err)
 			}
 			if err == nil {
-				again, err := decodeAccount(person(1), encodeAccount(a))
+				again, err := decodeAccount(one, encodeAccount(a))
 				if err != nil || !reflect.DeepEqual(a, again) {
 					t.Errorf("read %+v, wrote and read %+v, %v", a, again, err)
 				}
 			}
-			g, err := decodeGroup(person(2), b)
+			g, err := decodeGroup(one, b)
 			if err != nil && !errors.Is(err, ErrDamaged) {
 				t.Errorf("group: %v is not ErrDamaged", err)
 			}

@@ -234,5 +234,5 @@ func putMeta(tx *bbolt.Tx, meta Meta) error {
 	if err != nil {
 		return fmt.Errorf("write meta: %w", err)
 	}
-	return tx.Bucket(bucketMeta).Put(keyMeta, seal(b)) //nolint:wrapcheck // Write names the file
+	return tx.Bucket(bucketMeta).Put(keyMeta, boltfile.Seal(keyMeta, b)) //nolint:wrapcheck // Write names the file
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 	"go.etcd.io/bbolt"
 
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
@@ -29,7 +30,7 @@ func newTx(tx *bbolt.Tx) *Tx {
 // Meta reads the vault's own record.
 func (t *Tx) Meta() (Meta, error) {
 	var meta Meta
-	body, err := unseal(t.tx.Bucket(bucketMeta).Get(keyMeta))
+	body, err := unseal(keyMeta, t.tx.Bucket(bucketMeta).Get(keyMeta))
 	if err != nil {
 		return Meta{}, err
 	}
@@ -201,7 +202,7 @@ func (t *Tx) namedSet(key []byte) (*roaring.Bitmap, error) {
 	if b == nil {
 		return roaring.New(), nil
 	}
-	body, err := unseal(b)
+	body, err := unseal(key, b)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +214,7 @@ func (t *Tx) putSet(key []byte, set *roaring.Bitmap) error {
 	if err != nil {
 		return fmt.Errorf("write a set of people: %w", err)
 	}
-	return t.tx.Bucket(bucketSets).Put(key, seal(b)) //nolint:wrapcheck // Write names the file
+	return t.tx.Bucket(bucketSets).Put(key, boltfile.Seal(key, b)) //nolint:wrapcheck // Write names the file
 }
 
 func (t *Tx) flush() error {
@@ -337,7 +338,7 @@ func (t *Tx) PutShown(digest string, keys []string) error {
 	if err != nil {
 		return fmt.Errorf("write what was shown: %w", err)
 	}
-	return t.tx.Bucket(bucketMeta).Put(keyShown, seal(b)) //nolint:wrapcheck // Write names the file
+	return t.tx.Bucket(bucketMeta).Put(keyShown, boltfile.Seal(keyShown, b)) //nolint:wrapcheck // Write names the file
 }
 
 // Shown are the keys of the changes that were shown under a digest.
@@ -359,7 +360,7 @@ func (t *Tx) shown() ([]shown, error) {
 	if b == nil {
 		return nil, nil
 	}
-	body, err := unseal(b)
+	body, err := unseal(keyShown, b)
 	if err != nil {
 		return nil, err
 	}

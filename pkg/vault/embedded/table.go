@@ -3,9 +3,10 @@ package embedded
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/vaultsync/vaultsync/pkg/boltfile"
 )
 
 // schemaVersion is raised with every change that an older version could not
@@ -55,19 +56,10 @@ var (
 	keyIdentity = []byte("identity")
 )
 
-// table is a bucket whose values carry a checksum over key and value, since
-// bbolt has none. The bucket is nil in a vault that was never written to.
+// table is a bucket whose values are sealed (boltfile.Seal). The bucket is nil in a vault that was never written to.
 type table struct {
 	bucket *bbolt.Bucket
 	name   string
-}
-
-const sumSize = 4
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func sum(key, value []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
 }
 
 // get reads a value, which is valid until the transaction ends.
@@ -87,16 +79,15 @@ func (t table) get(key []byte) (value []byte, found bool, err error) {
 func (t table) has(key []byte) bool { return t.bucket.Get(key) != nil }
 
 func (t table) checked(key, stored []byte) ([]byte, error) {
-	if len(stored) < sumSize || binary.BigEndian.Uint32(stored) != sum(key, stored[sumSize:]) {
+	value, ok := boltfile.Unseal(key, stored)
+	if !ok {
 		return nil, damaged(t.name, "the record of %q does not match its checksum", key)
 	}
-	return stored[sumSize:], nil
+	return value, nil
 }
 
 func (t table) put(key, value []byte) error {
-	stored := make([]byte, sumSize, sumSize+len(value))
-	binary.BigEndian.PutUint32(stored, sum(key, value))
-	if err := t.bucket.Put(key, append(stored, value...)); err != nil {
+	if err := t.bucket.Put(key, boltfile.Seal(key, value)); err != nil {
 		return fmt.Errorf("%s: %w", t.name, err)
 	}
 	return nil
