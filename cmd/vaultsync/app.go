@@ -82,7 +82,7 @@ func (a *app) compile() error {
 		}
 		a.vaults[v.Name] = &reconcile.Vault{
 			Rules: rules, Journal: a.journal.Append, Logger: a.log, Now: a.time,
-			NewID: func() string { return ulid.Make().String() },
+			NewID: func() string { return ulid.Make().String() }, Classify: func(err error) int { return exitCode(context.Background(), err) },
 		}
 	}
 	if err := errors.Join(problems...); err != nil {

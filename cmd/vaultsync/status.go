@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -161,7 +162,7 @@ func (a *app) vaultStatus(name string, phases map[string]schedule.Status) vaultS
 func (st *vaultStatus) describe(last reconcile.Report, meta snapshot.Meta) {
 	switch last.Outcome {
 	case reconcile.Failed:
-		st.State, st.Problem, st.code = "failing", last.Error, exitFailed
+		st.State, st.Problem, st.code = "failing", last.Error, cmp.Or(last.Code, exitFailed)
 	case reconcile.Partial:
 		st.Problem, st.code = fmt.Sprintf("%d people or groups wait", faultsIn(last.Waiting)), exitPartial
 	case reconcile.OK, reconcile.Held:

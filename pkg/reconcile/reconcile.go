@@ -32,6 +32,9 @@ type Vault struct {
 	Logger  *slog.Logger
 	Now     func() time.Time
 	NewID   func() string // names a run
+	// Classify gives the kind of an error, which the report of a failed run
+	// keeps; nil gives none.
+	Classify func(error) int
 
 	portion int // people in one portion of a first import; 0 is defaultPortion
 	last    atomic.Pointer[still]
@@ -168,6 +171,9 @@ func (v *Vault) end(report Report) Report {
 func (v *Vault) fail(report Report, err error) (Report, error) {
 	report.Finished = v.Now().UTC()
 	report.Outcome, report.Error = Failed, err.Error()
+	if v.Classify != nil {
+		report.Code = v.Classify(err)
+	}
 	if report.DryRun || errors.Is(err, context.Canceled) {
 		return report, err
 	}

@@ -33,6 +33,8 @@ type Report struct {
 	Started  time.Time    `json:"started"`
 	Finished time.Time    `json:"finished"`
 	Error    string       `json:"error"`
+	// Code is what kind of failure it was, as Vault.Classify says.
+	Code int `json:"code,omitempty"`
 	// Waiting are the people and groups for whom something is not done.
 	Waiting []plan.Note `json:"waiting,omitempty"`
 	// Guards are what holds changes back.
