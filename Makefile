@@ -8,10 +8,11 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 LINT    := $(GO) tool -modfile=scripts/tools/go.mod golangci-lint
 FUZZTIME ?= 10s
+SCIM_SERVERS := $(CURDIR)/testdata/scimservers
 PLATFORMS := linux/amd64 linux/arm64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test check deep fuzz bench lint fmt package clean vet race windows tidy-check
+.PHONY: help build run demo test check scim-servers deep fuzz bench lint fmt package clean vet race windows tidy-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,15 +28,21 @@ demo: build ## a self-contained trial: simulated tenant, sample vaults, daemon
 
 test: ## the tests, cached: under a minute once built
 	$(GO) test -vet=off ./...
-	@echo "ok. Waiting for 'make check': vet, lint, race detector, shuffled order, Windows, go.mod. For 'make deep': fuzzing and full crash sweeps."
+	@echo "ok. Waiting for 'make check': vet, lint, race detector, shuffled order, Windows, go.mod, SCIM services from npm. For 'make deep': fuzzing and full crash sweeps."
 
-check: vet tidy-check windows race lint ## test + vet + lint + race + shuffle + Windows + go.mod: before you push
+check: vet tidy-check windows race lint ## test + vet + lint + race + shuffle + Windows + go.mod + SCIM services: before you push
 
 vet: ## go vet, all of it
 	$(GO) vet ./...
 
-race: ## the tests with the race detector, in shuffled order
-	$(GO) test -race -shuffle=on ./...
+race: scim-servers ## the tests with the race detector, in shuffled order
+	VAULTSYNC_SCIM_SERVERS='$(SCIM_SERVERS)' $(GO) test -race -shuffle=on ./...
+
+scim-servers: $(SCIM_SERVERS)/node_modules/.installed ## SCIM services by others, from npm, for the tests (needs Node.js 20)
+
+$(SCIM_SERVERS)/node_modules/.installed: $(SCIM_SERVERS)/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or later; the SCIM driver is tested on services from npm" >&2; exit 1; }
+	cd '$(SCIM_SERVERS)' && npm ci --ignore-scripts && touch node_modules/.installed
 
 windows: ## type-check everything for Windows, tests included
 	GOOS=windows GOARCH=amd64 $(GO) vet ./...
