@@ -35,16 +35,6 @@ type scene struct {
 
 	// rest are the people of a large first import who are planned later.
 	rest *portions
-	// settled counts the people for whom it was seen without a plan that
-	// nothing changes.
-	settled int
-}
-
-// plan is the plan of the scene.
-func (s *scene) plan() *plan.Plan {
-	p := plan.Compute(s.input)
-	p.Unchanged += s.settled
-	return p
 }
 
 // look gathers what a plan needs: who should be in the vault, who is, whom to
@@ -304,6 +294,9 @@ func (g *gatherer) describeInput() error {
 	s.input.Insist = g.options.ByHand
 	s.input.Total = int(g.present.GetCardinality()) //nolint:gosec // at most as many as there are people
 	s.input.Managed = int(used.GetCardinality())    //nolint:gosec // at most as many as there are people
+	if s.rest != nil {
+		s.input.Total -= int(s.rest.people.GetCardinality()) //nolint:gosec // a part of them
+	}
 	s.input.Pinned = keySet(s.meta.Pinned)
 	if approved := append(slices.Clone(s.meta.Approved), g.options.Approve...); len(approved) > 0 {
 		s.input.Approved = keySet(approved)

@@ -59,7 +59,6 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 		}
 		p.Recreate = g.options.Recreate && p.ID == g.options.Person
 		if !whole && g.settled(&p, moved) {
-			s.settled++
 			continue
 		}
 		s.input.People = append(s.input.People, p)

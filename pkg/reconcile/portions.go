@@ -208,6 +208,7 @@ func (v *Vault) lookAtPortion(ctx context.Context, store *counted, s *scene) (*s
 	if err != nil {
 		return nil, err
 	}
+	part.input.Total = int(people.GetCardinality()) //nolint:gosec // at most a portion
 	part.input.Insist, part.input.Approved = s.input.Insist, s.input.Approved
 	return part, v.lookAtStore(ctx, store, part)
 }

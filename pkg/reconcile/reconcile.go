@@ -107,7 +107,7 @@ func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 			return v.fail(report, err)
 		}
 	}
-	p := scene.plan()
+	p := plan.Compute(scene.input)
 	if p, err = v.guarded(scene, p); err != nil {
 		return v.fail(report, err)
 	}
@@ -192,5 +192,5 @@ func (v *Vault) guarded(s *scene, p *plan.Plan) (*plan.Plan, error) {
 		return p, err
 	}
 	s.input.ServerHold, s.input.ServerReleased = true, released
-	return s.plan(), nil
+	return plan.Compute(s.input), nil
 }
