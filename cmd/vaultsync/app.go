@@ -25,6 +25,7 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/snapshot"
 	"github.com/vaultsync/vaultsync/pkg/vault"
 	"github.com/vaultsync/vaultsync/pkg/vault/embedded"
+	"github.com/vaultsync/vaultsync/pkg/vault/scim"
 )
 
 // app is the open state and everything wired to it. Files are opened when they
@@ -45,6 +46,7 @@ type app struct {
 	vaults      map[string]*reconcile.Vault // by configured name
 	opened      map[string]bool
 	server      *embedded.Server
+	scims       map[string]*scim.Store // by configured name
 	reports     map[string]reconcile.Report
 	// requests are those of a pull that was made for a vault's next run.
 	requests  map[string]int
@@ -109,6 +111,9 @@ func (a *app) Close() error {
 	}
 	if a.server != nil {
 		errs = append(errs, a.server.Close())
+	}
+	for _, s := range a.scims {
+		errs = append(errs, s.Close())
 	}
 	return errors.Join(append(errs, a.journal.Close())...)
 }
@@ -293,6 +298,8 @@ func (a *app) openStore(v config.Vault) (vault.Store, error) {
 			return nil, err
 		}
 		return a.server.Vault(v.Name), nil
+	case "scim":
+		return a.openSCIM(v)
 	default:
 		return nil, usageError{text: fmt.Sprintf("vault %s: store.type %q has no driver", v.Name, v.Store.Type)}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/identity"
 	"github.com/vaultsync/vaultsync/pkg/snapshot"
 	"github.com/vaultsync/vaultsync/pkg/vault"
+	"github.com/vaultsync/vaultsync/pkg/vault/scim"
 )
 
 // checker is a store that can say more about its connection than an answer to
@@ -114,6 +115,10 @@ func (c *checkup) store(v config.Vault) (vault.Store, error) {
 // tryStore asks a store who it is, for somebody who is not there, and for its
 // licences.
 func (c *checkup) tryStore(ctx context.Context, about, kind string, store vault.Store) {
+	if service, ok := store.(*scim.Store); ok {
+		c.scimService(ctx, about, service)
+		return
+	}
 	began := time.Now()
 	id, err := store.Identity(ctx)
 	if err == nil {
@@ -133,7 +138,7 @@ func (c *checkup) tryStore(ctx context.Context, about, kind string, store vault.
 		c.failed(ctx, about, "store", err)
 		return
 	}
-	c.ok(about, "store", "%s, %s, answers in %s", kind, id, took.Round(time.Millisecond))
+	c.ok(about, "store", "%s, %s, answers in %s", kind, id, max(took.Round(time.Millisecond), time.Millisecond))
 	licensed, ok := store.(vault.Licensed)
 	if !ok {
 		return
