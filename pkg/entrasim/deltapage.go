@@ -198,7 +198,7 @@ func (p *page) shown(t *Tenant, group *object, edges []edgeChange) []edgeChange 
 	}
 	shown := make([]edgeChange, 0, len(edges))
 	for _, e := range edges {
-		if !e.removed && t.objects[e.member].state == softDeleted {
+		if o := &t.objects[e.member]; !e.removed && o.kind == User && o.state == softDeleted {
 			if t.rules.SoftDeleted == MembersOmitted {
 				continue
 			}

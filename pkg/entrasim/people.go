@@ -257,7 +257,7 @@ func (t *Tenant) purge(n uint32) error {
 // announceMember repeats the member's edges where soft deletion shows in
 // members@delta; where it does not [DOC] nothing is said.
 func (t *Tenant) announceMember(n uint32) {
-	if t.rules.SoftDeleted != MembersRemoved || !t.tracking {
+	if t.rules.SoftDeleted != MembersRemoved || !t.tracking || t.objects[n].kind != User {
 		return
 	}
 	t.eachGroupOf(n, func(g uint32) { t.record(entry{obj: g, member: n, op: opAnnounce}) })
