@@ -128,22 +128,9 @@ func (w *world) config() *config.Config {
 func (w *world) open() {
 	w.Helper()
 	cfg := w.config()
-	o := entra.Options{
-		TenantID: w.tenant.ID().String(), ClientID: entrasim.DemoClientID,
-		Credential: entra.Credential{Type: entra.ClientSecret, SecretFile: filepath.Join(w.dir, "secret")},
-		GraphURL:   w.server.URL(), AuthorityURL: w.server.URL(), CAFile: filepath.Join(w.dir, "ca.pem"),
-		Patience: 20 * time.Second, Backoff: time.Millisecond, MaxPages: 500, Now: w.tenant.Now,
-	}
-	if w.options != nil {
-		w.options(&o)
-	}
-	client, err := entra.New(o)
-	if err != nil {
-		w.Fatalf("make the client: %v", err)
-	}
-	w.client = client
+	w.client = w.connect()
 	w.directory = &reconcile.Directory{
-		Name: "contoso", Client: client, Now: w.tenant.Now, FullEvery: 24 * time.Hour,
+		Name: "contoso", Client: w.client, Now: w.tenant.Now, FullEvery: 24 * time.Hour,
 		Guard: reconcile.Guard{Limit: config.Guard{Count: 1 << 30, Percent: 100, Minimum: 1 << 30}, Path: filepath.Join(w.dir, "guard.json")},
 	}
 	w.vaults = map[string]*reconcile.Vault{}
@@ -170,12 +157,32 @@ func (w *world) open() {
 		w.directory.Vaults = append(w.directory.Vaults, w.vaults[v.Name])
 		sources = append(sources, rules.Sources()...)
 	}
+	var err error
 	w.directory.Mirror, err = mirror.Open(w.mirrorPath(), mirror.Options{
 		Tenant: w.tenant.ID().String(), Select: sources, Now: w.tenant.Now, Profiles: w.profiles,
 	})
 	if err != nil {
 		w.Fatalf("open the mirror: %v", err)
 	}
+}
+
+// connect makes a client of the tenant.
+func (w *world) connect() *entra.Client {
+	w.Helper()
+	o := entra.Options{
+		TenantID: w.tenant.ID().String(), ClientID: entrasim.DemoClientID,
+		Credential: entra.Credential{Type: entra.ClientSecret, SecretFile: filepath.Join(w.dir, "secret")},
+		GraphURL:   w.server.URL(), AuthorityURL: w.server.URL(), CAFile: filepath.Join(w.dir, "ca.pem"),
+		Patience: 20 * time.Second, Backoff: time.Millisecond, MaxPages: 500, Now: w.tenant.Now,
+	}
+	if w.options != nil {
+		w.options(&o)
+	}
+	client, err := entra.New(o)
+	if err != nil {
+		w.Fatalf("make the client: %v", err)
+	}
+	return client
 }
 
 func (w *world) mirrorPath() string { return filepath.Join(w.dir, "mirror") }
