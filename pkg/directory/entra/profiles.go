@@ -43,6 +43,9 @@ func (u *pull) profilePart(ids []identity.ObjectID) *part {
 				return !asked || c.Removal != directory.Present
 			})
 			missing = without(ids, p.People)
+			if slices.ContainsFunc(p.People, u.isBare) {
+				return bareError()
+			}
 			if len(p.People) == 0 {
 				return nil
 			}
@@ -65,6 +68,29 @@ func (u *pull) profilePart(ids []identity.ObjectID) *part {
 			u.unsure = append(u.unsure, missing...)
 			return nil
 		},
+	}
+}
+
+// isBare says that a person came with an id and nothing else. Nobody is like
+// that: it is how the directory answers, with success, an application that may
+// not read people. Taken at its word it would clear every attribute.
+func (u *pull) isBare(c directory.PersonChange) bool {
+	if !slices.Contains(u.request.Select, identity.UserPrincipalName) {
+		return false // nothing was asked for that everybody has
+	}
+	for _, value := range c.Attributes {
+		if value != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func bareError() *Error {
+	return &Error{
+		Kind: directory.ErrForbidden,
+		Text: "reading profiles: the directory shows people without any property; it takes the application permission " + needUsers,
+		hint: "grant the application permission " + needUsers + " in the tenant and give admin consent",
 	}
 }
 
@@ -115,6 +141,9 @@ func (u *pull) confirmSome(ctx context.Context, ids []identity.ObjectID) error {
 				}
 				if person.ID != id || person.Removal != directory.Present {
 					return protocol("asked for one person, the directory answered with another")
+				}
+				if u.isBare(person) {
+					return bareError()
 				}
 				people = append(people, person)
 				return nil
