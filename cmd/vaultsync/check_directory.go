@@ -57,7 +57,7 @@ func (c *checkup) askDirectory(ctx context.Context, about string, d config.Direc
 		c.permissions(about, access.Permissions, nil)
 		return
 	}
-	c.ok(about, "round trip", "%s", access.RoundTrip.Round(time.Millisecond))
+	c.ok(about, "round trip", "%s", max(access.RoundTrip.Round(time.Millisecond), time.Millisecond))
 	hidden := c.groups(ctx, d, client, vaults)
 	c.permissions(about, access.Permissions, hidden)
 }

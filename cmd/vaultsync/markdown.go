@@ -34,6 +34,9 @@ func plainMarkdown(text string) string {
 	return b.String()
 }
 
+// shortCell is up to how many characters a first cell shares its line.
+const shortCell = 6
+
 // tableLine writes one row as a first line and an indented rest, which reads
 // better on a terminal than columns do. The header and its rule are left out.
 func tableLine(b *strings.Builder, line string, header []string) []string {
@@ -43,6 +46,12 @@ func tableLine(b *strings.Builder, line string, header []string) []string {
 	}
 	switch {
 	case header == nil, strings.HasPrefix(line, "|---"):
+		return cells
+	}
+	if name := cells[0]; len(cells) == 2 && len([]rune(name)) < shortCell {
+		var rest strings.Builder
+		writeWrapped(&rest, cells[1], strings.Repeat(" ", shortCell))
+		b.WriteString(name + rest.String()[len([]rune(name)):])
 		return cells
 	}
 	writeWrapped(b, cells[0], "")

@@ -173,9 +173,12 @@ func needsGround(args []string) bool {
 	}
 }
 
+// asideTime is the time in the name of what was set aside.
+const asideTime = "20060102T150405.000Z"
+
 // aside renames a file so that it is out of the way, and says where it is.
 func aside(path, why string, now time.Time) (string, error) {
-	target := fmt.Sprintf("%s.%s-%s", path, why, now.UTC().Format("20060102T150405Z"))
+	target := fmt.Sprintf("%s.%s-%s", path, why, now.UTC().Format(asideTime))
 	if exists(target) {
 		return "", fmt.Errorf("%s is there already: try again in a second", target)
 	}

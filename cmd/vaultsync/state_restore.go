@@ -174,11 +174,11 @@ func unpackOne(archive *zip.Reader, want manifestEntry, target string) error {
 // exchange puts what is below room in place of the state, which goes to a
 // folder of its own. If anything fails on the way, everything is put back.
 func (s *session) exchange(dataDir, room string) error {
-	before := filepath.Join(dataDir, "replaced-"+time.Now().UTC().Format("20060102T150405Z"))
+	before := filepath.Join(dataDir, "replaced-"+time.Now().UTC().Format(asideTime))
 	var done [][2]string
 	move := func(from, to string) error {
-		if !exists(from) {
-			return nil
+		if info, err := os.Stat(from); err != nil || info.IsDir() && os.Remove(from) == nil {
+			return nil // not there, or an empty folder
 		}
 		if err := os.Rename(from, to); err != nil {
 			return fmt.Errorf("put %s in place: %w", to, err)
@@ -186,7 +186,10 @@ func (s *session) exchange(dataDir, room string) error {
 		done = append(done, [2]string{from, to})
 		return nil
 	}
-	err := os.Mkdir(before, 0o700)
+	if err := os.Mkdir(before, 0o700); err != nil {
+		return fmt.Errorf("make room for what is there: %w", err)
+	}
+	var err error
 	for _, from := range []struct{ dir, to string }{{dataDir, before}, {room, dataDir}} {
 		for _, name := range stateEntries {
 			if err == nil {
