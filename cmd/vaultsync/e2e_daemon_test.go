@@ -112,7 +112,7 @@ func TestCommandsThroughTheDaemon(t *testing.T) {
 	d := s.daemon(t)
 
 	// The first import comes by itself.
-	st := s.statusWhere(t, func(st vaultStatus) bool { return st.LastRun != nil && st.LastSuccess != nil })
+	st := s.statusWhere(t, func(st vaultStatus) bool { return st.State == "waiting" && st.LastRun != nil && st.LastSuccess != nil })
 	if st.LastRun.Mode != "initial" || st.LastRun.Counts.Created != 2 || st.NextRun == nil || st.State != "waiting" {
 		t.Errorf("after the first import the status is %+v", st)
 	}
@@ -242,7 +242,7 @@ func TestTwoSyncsAtOnceAreOneRun(t *testing.T) {
 	s.cfg.files = map[string]string{"vault.yaml": everyHour}
 	s.cfg.write(t, s.graph.CAPEM())
 	s.daemon(t)
-	s.statusWhere(t, func(st vaultStatus) bool { return st.LastSuccess != nil })
+	s.statusWhere(t, func(st vaultStatus) bool { return st.State == "waiting" && st.LastSuccess != nil })
 	s.apply(t, "+member Sales: cyd@contoso.com")
 	fault, err := s.graph.Inject(entrasim.Fault{Kind: entrasim.FaultThrottle, RetryAfter: "2", Times: 1})
 	if err != nil {
