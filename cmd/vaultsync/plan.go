@@ -7,14 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vaultsync/vaultsync/pkg/plan"
 	"github.com/vaultsync/vaultsync/pkg/reconcile"
+	"github.com/vaultsync/vaultsync/pkg/wholefile"
 )
 
 // planDocument is a plan as JSON and as a file (contract.md, plan --json).
@@ -95,19 +96,20 @@ func (s *session) savePlan(ctx context.Context, name, file string) error {
 	if code != exitDone && code != exitPartial && code != exitHeld {
 		return exitError{code}
 	}
-	fresh, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
-	if err != nil {
-		return usageError{text: fmt.Sprintf("the plan cannot be written: %v", err)}
-	}
-	_, err = fresh.Write(document)
-	if err = errors.Join(err, fresh.Close()); err == nil {
-		err = os.Rename(fresh.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write the plan: %w", err), os.Remove(fresh.Name()))
+	if err := wholefile.WriteBytes(file, document); err != nil {
+		return writeError("the plan", err)
 	}
 	fmt.Fprintf(s.err, "%s: the plan is in %s; make exactly these changes with vaultsync apply %s\n", name, file, file) //nolint:errcheck // a remark
 	return codeError(code)
+}
+
+// writeError is an error of writing to a place that the administrator named:
+// what is wrong is the place, or the disk.
+func writeError(what string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return usageError{text: fmt.Sprintf("%s cannot be written: %v", what, err), hint: "name a folder that is there and that this account may write to"}
+	}
+	return fmt.Errorf("write %s: %w", what, err)
 }
 
 func applyCommand(s *session) *cobra.Command {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/vaultsync/vaultsync/pkg/config"
+	"github.com/vaultsync/vaultsync/pkg/wholefile"
 )
 
 func secretCommand(s *session) *cobra.Command {
@@ -198,20 +199,15 @@ func writeSecret(path string, secret []byte) error {
 	if err != nil {
 		target = path // it is not there yet
 	}
-	fresh, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*") // 0600
+	err = wholefile.Write(target, func(fresh *os.File) error {
+		if err := keepOwner(target, fresh); err != nil {
+			return err
+		}
+		_, err := fresh.Write(append(secret, '\n'))
+		return err //nolint:wrapcheck // told below
+	})
 	if err != nil {
-		return usageError{text: fmt.Sprintf("the secret cannot be written: %v", err), hint: "run this as an account that may write to " + filepath.Dir(target)}
-	}
-	err = keepOwner(target, fresh)
-	if err == nil {
-		_, err = fresh.Write(append(secret, '\n'))
-	}
-	err = errors.Join(err, fresh.Sync(), fresh.Close())
-	if err == nil {
-		err = os.Rename(fresh.Name(), target)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write the secret to %s: %w", target, err), removeIfThere(fresh.Name()))
+		return writeError("the secret", err)
 	}
 	return nil
 }

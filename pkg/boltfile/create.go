@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/vaultsync/vaultsync/pkg/wholefile"
 )
 
 // draftInfix and a random text are appended to the name of a file that is being
@@ -43,7 +45,7 @@ func create(path string, initialize func(*bbolt.Tx) error) error {
 			return err
 		}
 	}
-	return syncDir(filepath.Dir(path))
+	return wholefile.SyncDir(filepath.Dir(path))
 }
 
 // fill makes the draft.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/vaultsync/vaultsync/pkg/wholefile"
 )
 
 // Check verifies the pages of a file that nobody has open; what is in the
@@ -77,7 +79,7 @@ func Compact(path string) (before, after int64, err error) {
 	if err := replace(source, draft); err != nil {
 		return 0, 0, fmt.Errorf("compact %s: %w", path, err)
 	}
-	return before, after, syncDir(filepath.Dir(path))
+	return before, after, wholefile.SyncDir(filepath.Dir(path))
 }
 
 // compactTo copies the records of source to a new file.

@@ -4,24 +4,11 @@ package boltfile
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 
 	"go.etcd.io/bbolt"
 )
-
-// syncDir makes a new name in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the data directory of the configuration
-	if err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
-}
 
 // letGo ends the lock of a file that bbolt failed to open, and closes it.
 // Closing is not enough: as long as bbolt's mapping lasts, the file stays open

@@ -6,10 +6,6 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// syncDir does nothing: Windows has no handle of a folder to flush, and NTFS
-// journals new names.
-func syncDir(string) error { return nil }
-
 // letGo closes a file that bbolt failed to open; its lock goes with the handle.
 func letGo(f *os.File) { _ = f.Close() }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/plan"
 	"github.com/vaultsync/vaultsync/pkg/roster"
 	"github.com/vaultsync/vaultsync/pkg/snapshot"
+	"github.com/vaultsync/vaultsync/pkg/wholefile"
 )
 
 // Guard is the server's guard over all vaults of one directory: it counts the
@@ -83,10 +84,7 @@ func (d *Directory) readGuard() (GuardState, error) {
 func (d *Directory) writeGuard(state GuardState) error {
 	b, err := json.Marshal(state)
 	if err == nil {
-		err = os.WriteFile(d.Guard.Path+".new", b, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(d.Guard.Path+".new", d.Guard.Path)
+		err = wholefile.WriteBytes(d.Guard.Path, b)
 	}
 	if err != nil {
 		return fmt.Errorf("write the guard of directory %s: %w", d.Name, err)
