@@ -21,10 +21,10 @@ func (d *daemon) serveAPI(ctx context.Context) error {
 	}
 	listener, err := observe.Listen(ctx, address)
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	d.log.Info("health, metrics and status are served", "address", listener.Addr().String())
-	return observe.Serve(ctx, listener, observe.Source{ //nolint:wrapcheck // says where
+	return observe.Serve(ctx, listener, observe.Source{
 		Alive: d.runner.LastTurn, MaxSilence: aliveWithin, Ready: d.notReady, Metrics: d.metrics,
 		Status: func(context.Context) ([]any, error) {
 			var all []any

@@ -179,7 +179,7 @@ func (a *app) vault(name string) (*reconcile.Vault, error) {
 	}
 	state, err := snapshot.Open(a.statePath(name), name, tenant)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says where
+		return nil, err
 	}
 	v.Snapshot = state
 	a.opened[name] = true
@@ -247,7 +247,7 @@ func (a *app) openDirectory(name string) (*reconcile.Directory, error) {
 	})
 	if err != nil {
 		client.Close()
-		return nil, err //nolint:wrapcheck // says where
+		return nil, err
 	}
 	a.directories[name] = d
 	return d, nil
@@ -315,7 +315,7 @@ func (a *app) openServer() error {
 	}
 	server, err := embedded.Open(filepath.Join(a.cfg.DataDir, "embedded.db"), embedded.Options{Licenses: pools, Logger: a.log})
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	a.server = server
 	return nil
@@ -369,7 +369,7 @@ func (a *app) run(ctx context.Context, name string, o reconcile.Options) (reconc
 	if a.runner == nil && !o.DryRun && o.Person.IsZero() && o.Only == nil && err == nil {
 		err = a.recordRun(report)
 	}
-	return report, err //nolint:wrapcheck // says where
+	return report, err
 }
 
 // recordRun tells a daemon that is started later that the vault has been
@@ -380,7 +380,7 @@ func (a *app) recordRun(report reconcile.Report) error {
 	defer a.mu.Unlock()
 	times, err := schedule.OpenFile(a.timesPath())
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	past, err := times.Load()
 	if err == nil {
@@ -464,5 +464,5 @@ func (a *app) personID(v *reconcile.Vault, who string) (identity.ObjectID, error
 	if id, err := identity.ParseObjectID(who); err == nil {
 		return id, nil
 	}
-	return v.FindPerson(who) //nolint:wrapcheck // says who
+	return v.FindPerson(who)
 }

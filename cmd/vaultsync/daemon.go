@@ -50,12 +50,12 @@ func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Con
 	d.idle = sync.NewCond(&d.mu)
 	server, err := control.Listen(endpoint(cfg), control.Options{ConfigDigest: d.digest, Logger: log})
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
 	times, err := schedule.OpenFile((&app{cfg: cfg}).timesPath())
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	defer func() { err = errors.Join(err, times.Close()) }()
 	d.times = times
@@ -67,7 +67,7 @@ func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Con
 	defer func() { err = errors.Join(err, d.app.Close()) }()
 	d.runner, err = schedule.NewRunner(schedule.Options{Concurrency: cfg.Concurrency, Logger: log, Times: times}, d.jobs(cfg))
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	d.equip(a)
 	for _, st := range d.statuses() {

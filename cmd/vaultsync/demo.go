@@ -69,7 +69,7 @@ func (s *session) demo(ctx context.Context, dir, listen string) (err error) {
 	load := func() (*config.Config, error) { return config.Load(file, config.Overrides{}) }
 	cfg, err := load()
 	if err != nil {
-		return err //nolint:wrapcheck // Problems say where
+		return err
 	}
 	say := s.sayer()
 	people, groups, memberships := tenant.Size()
@@ -181,7 +181,7 @@ func writeDemo(dir, url, listen string) (string, error) {
 		}
 		text, err := configs.Files.ReadFile(path)
 		if err != nil {
-			return err //nolint:wrapcheck // wrapped below
+			return err
 		}
 		return os.WriteFile(target, []byte(replace.Replace(string(text))), 0o600)
 	})

@@ -53,7 +53,7 @@ func (s *session) explain(ctx context.Context, a *app, name, who string, asJSON 
 		return usageError{text: err.Error(), hint: hintOf(err)}
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	if asJSON {
 		err = printJSON(s.out, out)

@@ -155,7 +155,7 @@ func sampleFiles(f initFlags, dir string) (map[string]string, error) {
 		}
 		text, err := configs.Files.ReadFile(path)
 		if err != nil {
-			return err //nolint:wrapcheck // told below
+			return err
 		}
 		if path != "vaultsync.yaml" {
 			path += ".sample"
@@ -193,11 +193,11 @@ func removeSamples(dir string, files map[string]string) error {
 // writeNew writes a file that is not there.
 func writeNew(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // a configuration holds no secret
-		return err //nolint:wrapcheck // the caller says what for
+		return err
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a configuration holds no secret
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what for
+		return err
 	}
 	_, err = io.WriteString(file, text)
 	return errors.Join(err, file.Close())

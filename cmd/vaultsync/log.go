@@ -70,7 +70,7 @@ func logCommand(s *session) *cobra.Command {
 
 func (s *session) printLog(entries iter.Seq2[provlog.Entry, error], asJSON, asCSV bool) error {
 	if asCSV {
-		return provlog.WriteCSV(s.out, entries) //nolint:wrapcheck // says where
+		return provlog.WriteCSV(s.out, entries)
 	}
 	var problem error
 	for entry, err := range entries {

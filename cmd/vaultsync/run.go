@@ -76,7 +76,7 @@ func (s *session) runService(ctx context.Context, cfg *config.Config, log *slog.
 	var failure error
 	code, err := service.Run(ctx, s.serviceWork(cfg, log, &failure))
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	if failure != nil {
 		return failure

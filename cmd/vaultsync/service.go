@@ -80,7 +80,7 @@ func serviceCommand(s *session) *cobra.Command {
 				return err
 			}
 			if err := service.NewManager().Install(cmd.Context(), i); err != nil {
-				return err //nolint:wrapcheck // says where
+				return err
 			}
 			fmt.Fprintln(s.out, "installed; start it with: vaultsync service start") //nolint:errcheck // a remark
 			return nil
@@ -101,7 +101,7 @@ func serviceCommand(s *session) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			state, err := service.NewManager().Query(cmd.Context())
 			if err != nil {
-				return err //nolint:wrapcheck // says where
+				return err
 			}
 			fmt.Fprintln(s.out, state) //nolint:errcheck // a remark
 			return nil

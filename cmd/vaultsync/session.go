@@ -39,7 +39,7 @@ func (s *session) load() (*config.Config, error) {
 	if path == "" {
 		path = config.DefaultPath()
 	}
-	return config.Load(path, s.overrides) //nolint:wrapcheck // Problems say where
+	return config.Load(path, s.overrides)
 }
 
 // call is a command that works on the state: the running daemon executes it
@@ -75,7 +75,7 @@ func (s *session) do(ctx context.Context, c call) error {
 	case err == nil:
 		return exitError{code}
 	case !errors.Is(err, control.ErrNoDaemon):
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	a, err := openApp(cfg, s.logger(cfg))
 	if err != nil {

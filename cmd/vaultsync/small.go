@@ -69,13 +69,13 @@ func (s *session) switchCommand(verb, short string, pause bool) *cobra.Command {
 func (a *app) setPaused(name string, paused bool) error {
 	if a.runner != nil {
 		if paused {
-			return a.runner.Pause(name) //nolint:wrapcheck // says where
+			return a.runner.Pause(name)
 		}
-		return a.runner.Resume(name) //nolint:wrapcheck // says where
+		return a.runner.Resume(name)
 	}
 	times, err := schedule.OpenFile(a.timesPath())
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	past, err := times.Load()
 	if err == nil {

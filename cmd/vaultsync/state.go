@@ -139,7 +139,7 @@ func (s *session) still(ctx context.Context, args []string, work func(ctx contex
 	case err == nil:
 		return codeError(code)
 	case !errors.Is(err, control.ErrNoDaemon):
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	release, err := holdGround(cfg)
 	if err != nil {
@@ -155,7 +155,7 @@ func holdGround(cfg *config.Config) (release func() error, err error) {
 	}
 	server, err := control.Listen(endpoint(cfg), control.Options{ConfigDigest: func() string { return cfg.Digest }})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says where
+		return nil, err
 	}
 	return server.Close, nil
 }

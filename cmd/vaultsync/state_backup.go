@@ -85,7 +85,7 @@ func (s *session) backupTo(ctx context.Context, file string) error {
 		if removeErr := removeIfThere(fresh.Name()); removeErr != nil {
 			return errors.Join(err, removeErr)
 		}
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	var total int64
 	for _, f := range m.Files {
@@ -144,7 +144,7 @@ func (w *backupWriter) all(ctx context.Context, a *app, files []stateFile, room 
 		}
 	}
 	if err := a.journal.Sync(); err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	if err := w.addLog(ctx); err != nil {
 		return err

@@ -124,7 +124,7 @@ func (a *app) copyState(ctx context.Context, f stateFile, target string) error {
 	if v, ok := a.cfg.Vault(f.name); f.kind == kindVault && ok && a.vaults[v.Name].Snapshot != nil {
 		state := a.vaults[v.Name].Snapshot
 		a.mu.Unlock()
-		return state.Backup(target) //nolint:wrapcheck // says where
+		return state.Backup(target)
 	}
 	var write func(w io.Writer) error
 	switch {
@@ -137,7 +137,7 @@ func (a *app) copyState(ctx context.Context, f stateFile, target string) error {
 		write = func(w io.Writer) error {
 			return a.times.DB().View(func(tx *bbolt.Tx) error {
 				_, err := tx.WriteTo(w)
-				return err //nolint:wrapcheck // told below
+				return err
 			})
 		}
 	default:
@@ -227,7 +227,7 @@ func stateExamineCommand(s *session) *cobra.Command {
 				return err
 			}
 			_, err := fmt.Fprintln(s.out, soundAnswer)
-			return err //nolint:wrapcheck // a pipe to the parent
+			return err
 		},
 	}
 }
@@ -240,25 +240,25 @@ func examineFile(ctx context.Context, kind, path string) error {
 	case kindGuard:
 		return examineGuard(path)
 	case kindDirectory:
-		return mirror.Check(path) //nolint:wrapcheck // says where
+		return mirror.Check(path)
 	case kindVault:
-		return snapshot.Check(path) //nolint:wrapcheck // says where
+		return snapshot.Check(path)
 	}
 	if err := boltfile.Check(path); err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	switch kind {
 	case kindTimes:
 		times, err := schedule.OpenFile(path)
 		if err != nil {
-			return err //nolint:wrapcheck // says where
+			return err
 		}
 		_, err = times.Load()
 		return errors.Join(err, times.Close())
 	case kindEmbedded:
 		server, err := embedded.Open(path, embedded.Options{})
 		if err != nil {
-			return err //nolint:wrapcheck // says where
+			return err
 		}
 		return errors.Join(server.Verify(ctx), server.Close())
 	default:

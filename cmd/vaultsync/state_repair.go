@@ -206,10 +206,10 @@ func rebuildTo(ctx context.Context, a *app, v config.Vault, path string) (done r
 	}
 	state, err := snapshot.Open(path, v.Name, tenant)
 	if err != nil {
-		return done, err //nolint:wrapcheck // says where
+		return done, err
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
-	return reconcile.Rebuild(ctx, store, state, time.Now().UTC()) //nolint:wrapcheck // the caller says where
+	return reconcile.Rebuild(ctx, store, state, time.Now().UTC())
 }
 
 // rebuildTimes makes the file of run times anew from what the vaults' states
@@ -242,7 +242,7 @@ func (s *session) rebuildTimes(cfg *config.Config, f stateFile) error {
 	}
 	times, err := schedule.OpenFile(f.path)
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	if err := errors.Join(times.Save(past), times.Close()); err != nil {
 		return err
@@ -290,7 +290,7 @@ func (s *session) compact(ctx context.Context, cfg *config.Config, args []string
 		}
 		before, after, err := boltfile.Compact(f.path)
 		if err != nil {
-			return err //nolint:wrapcheck // names the file
+			return err
 		}
 		s.say("%s: %s before, %s now", f, sizeText(before), sizeText(after))
 	}

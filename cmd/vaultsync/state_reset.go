@@ -179,7 +179,7 @@ func bothStores(ctx context.Context, a *app, name string) (both stores, err erro
 	}
 	meta, err := v.Snapshot.Meta()
 	if err != nil {
-		return both, err //nolint:wrapcheck // says where
+		return both, err
 	}
 	both.State = meta.Store
 	if both.Store, err = v.Store.Identity(ctx); err != nil {
@@ -211,7 +211,7 @@ func (s *session) rebind(ctx context.Context, a *app, name string) error {
 		return tx.PutMeta(meta)
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // says where
+		return err
 	}
 	s.say("%s: the state belongs to that store from now on; see what the next run will do: vaultsync plan %s", both.Vault, both.Vault)
 	return nil

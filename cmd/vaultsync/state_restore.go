@@ -149,16 +149,16 @@ func kindOf(name string) (string, bool) {
 
 func unpackOne(archive *zip.Reader, want manifestEntry, target string) error {
 	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
-		return err //nolint:wrapcheck // the caller names the file
+		return err
 	}
 	content, err := archive.Open(want.Path)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller names the file
+		return err
 	}
 	defer content.Close()                                                      //nolint:errcheck // was only read
 	file, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // checked by isStatePath
 	if err != nil {
-		return err //nolint:wrapcheck // the caller names the file
+		return err
 	}
 	sum := sha256.New()
 	n, err := io.Copy(io.MultiWriter(file, sum), io.LimitReader(content, want.Bytes+1))

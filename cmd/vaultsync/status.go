@@ -247,7 +247,7 @@ func timeOrNil(t time.Time) *time.Time {
 func (a *app) pasts() (map[string]schedule.Past, error) {
 	times, err := schedule.OpenFile(a.timesPath())
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says where
+		return nil, err
 	}
 	past, err := times.Load()
 	return past, errors.Join(err, times.Close())

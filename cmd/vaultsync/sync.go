@@ -135,7 +135,7 @@ func (a *app) now(ctx context.Context, name string, o reconcile.Options, joined 
 		if wasJoined {
 			joined()
 		}
-		return a.lastReport(name), err //nolint:wrapcheck // says where
+		return a.lastReport(name), err
 	}
 	var report reconcile.Report
 	err := a.runner.Do(ctx, name, func(ctx context.Context) error {
@@ -143,7 +143,7 @@ func (a *app) now(ctx context.Context, name string, o reconcile.Options, joined 
 		report, err = a.run(ctx, name, o)
 		return err
 	})
-	return report, err //nolint:wrapcheck // says where
+	return report, err
 }
 
 func failedReport(name string, err error) reconcile.Report {

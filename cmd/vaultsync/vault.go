@@ -262,7 +262,7 @@ func vaultUserCommand(s *session) *cobra.Command {
 	cmd.AddCommand(
 		fields(sub("add", "Add a user, and a login account if there is none", func(_ *cobra.Command, ctx context.Context, store *embedded.Store, login string) error {
 			_, err := store.AddUser(ctx, vault.User{LoginName: login, FullName: fullName, Email: email, License: identity.License(license)})
-			return err //nolint:wrapcheck // byHand names the vault
+			return err
 		})),
 		fields(sub("set", "Change a user's login account", func(c *cobra.Command, ctx context.Context, store *embedded.Store, login string) error {
 			var p vault.Patch
@@ -275,16 +275,16 @@ func vaultUserCommand(s *session) *cobra.Command {
 			if c.Flags().Changed("license") {
 				p.License = new(identity.License(license))
 			}
-			return store.SetUser(ctx, login, p) //nolint:wrapcheck // byHand names the vault
+			return store.SetUser(ctx, login, p)
 		})),
 		sub("enable", "Let a user work in the vault", func(_ *cobra.Command, ctx context.Context, store *embedded.Store, login string) error {
-			return store.EnableUser(ctx, login) //nolint:wrapcheck // byHand names the vault
+			return store.EnableUser(ctx, login)
 		}),
 		sub("disable", "Stop a user from working in the vault", func(_ *cobra.Command, ctx context.Context, store *embedded.Store, login string) error {
-			return store.DisableUser(ctx, login) //nolint:wrapcheck // byHand names the vault
+			return store.DisableUser(ctx, login)
 		}),
 		sub("delete", "Delete a user from the vault; the login account stays", func(_ *cobra.Command, ctx context.Context, store *embedded.Store, login string) error {
-			return store.DeleteUser(ctx, login) //nolint:wrapcheck // byHand names the vault
+			return store.DeleteUser(ctx, login)
 		}),
 	)
 	return cmd
@@ -307,16 +307,16 @@ func vaultGroupCommand(s *session) *cobra.Command {
 	cmd.AddCommand(
 		sub("add VAULT NAME", "Add a user group", cobra.ExactArgs(2), func(ctx context.Context, store *embedded.Store, args []string) error {
 			_, err := store.AddGroup(ctx, args[0])
-			return err //nolint:wrapcheck // byHand names the vault
+			return err
 		}),
 		sub("delete VAULT NAME", "Delete a user group; its members stay users", cobra.ExactArgs(2), func(ctx context.Context, store *embedded.Store, args []string) error {
-			return store.DeleteGroup(ctx, args[0]) //nolint:wrapcheck // byHand names the vault
+			return store.DeleteGroup(ctx, args[0])
 		}),
 		sub("join VAULT NAME LOGIN…", "Put users into a group", cobra.MinimumNArgs(3), func(ctx context.Context, store *embedded.Store, args []string) error {
-			return store.Join(ctx, args[0], args[1:]...) //nolint:wrapcheck // byHand names the vault
+			return store.Join(ctx, args[0], args[1:]...)
 		}),
 		sub("leave VAULT NAME LOGIN…", "Take users out of a group", cobra.MinimumNArgs(3), func(ctx context.Context, store *embedded.Store, args []string) error {
-			return store.Leave(ctx, args[0], args[1:]...) //nolint:wrapcheck // byHand names the vault
+			return store.Leave(ctx, args[0], args[1:]...)
 		}),
 	)
 	return cmd
