@@ -51,7 +51,7 @@ func readBare(ctx context.Context, facts tenantFacts) (int, error) {
 		group.Go(func() error { return r.follow(ctx, start) })
 	}
 	err = group.Wait()
-	return int(r.pages.Load()), err //nolint:wrapcheck // says where
+	return int(r.pages.Load()), err
 }
 
 func newBareReader(ctx context.Context, facts tenantFacts) (*bareReader, error) {

@@ -30,7 +30,7 @@ func (s *watchedStore) Groups(ctx context.Context) iter.Seq2[vault.Group, error]
 // Find counts and passes on.
 func (s *watchedStore) Find(ctx context.Context, queries []vault.Query) ([][]vault.User, error) {
 	s.calls++
-	return s.Store.Find(ctx, queries) //nolint:wrapcheck // a decorator
+	return s.Store.Find(ctx, queries)
 }
 
 // Apply counts and passes on. A change of members is one write, however many
