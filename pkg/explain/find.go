@@ -138,7 +138,7 @@ func (a *answer) searchMirror(ctx context.Context, s *search) error {
 		}
 		p, ok, err := a.View.Person(it.Next())
 		if err != nil {
-			return err //nolint:wrapcheck // find says where
+			return err
 		}
 		if !ok {
 			continue
@@ -161,7 +161,7 @@ func (a *answer) searchAccounts(ctx context.Context, s *search) error {
 	looked := 0
 	for record, err := range a.Tx.Accounts() {
 		if err != nil {
-			return err //nolint:wrapcheck // find says where
+			return err
 		}
 		if looked++; looked%checkEvery == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
