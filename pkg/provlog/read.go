@@ -85,7 +85,7 @@ func (l *Log) vaultsOf(vault string) ([]string, error) {
 	}
 	entries, err := os.ReadDir(l.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err //nolint:wrapcheck // names the path already
+		return nil, err
 	}
 	var all []string
 	for _, e := range entries {

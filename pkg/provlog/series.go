@@ -26,7 +26,7 @@ func openFile(path string, fresh bool) (file, error) {
 	if fresh {
 		flags |= os.O_CREATE | os.O_EXCL
 	}
-	return os.OpenFile(path, flags, 0o600) //nolint:wrapcheck // names the path already
+	return os.OpenFile(path, flags, 0o600)
 }
 
 // A file is named for the time at which it was begun. A clock that was set
@@ -51,7 +51,7 @@ func segments(dir string) ([]segment, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the path already
+		return nil, err
 	}
 	var all []segment
 	for _, e := range entries {
@@ -128,7 +128,7 @@ func (s *series) ready() error {
 		s.file = nil
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return err //nolint:wrapcheck // names the path already
+		return err
 	}
 	all, err := segments(s.dir)
 	if err != nil {
@@ -150,12 +150,12 @@ func (s *series) ready() error {
 func tail(path string) (size int64, torn bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, false, err //nolint:wrapcheck // names the path already
+		return 0, false, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
-		return 0, false, err //nolint:wrapcheck // names the path already
+		return 0, false, err
 	}
 	var last [1]byte
 	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil {
@@ -245,7 +245,7 @@ func (s *series) sync() error {
 	if s.file == nil {
 		return nil
 	}
-	return s.file.Sync() //nolint:wrapcheck // names the path already
+	return s.file.Sync()
 }
 
 func (s *series) close() error {
@@ -254,5 +254,5 @@ func (s *series) close() error {
 	}
 	f := s.file
 	s.file = nil
-	return f.Close() //nolint:wrapcheck // names the path already
+	return f.Close()
 }
