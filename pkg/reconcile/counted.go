@@ -41,7 +41,7 @@ func (c *counted) Groups(ctx context.Context) iter.Seq2[vault.Group, error] {
 // Find counts and passes on.
 func (c *counted) Find(ctx context.Context, queries []vault.Query) ([][]vault.User, error) {
 	c.calls.Add(1)
-	return c.Store.Find(ctx, queries) //nolint:wrapcheck // a decorator
+	return c.Store.Find(ctx, queries)
 }
 
 // Apply counts and passes on.

@@ -153,7 +153,7 @@ func (d *Directory) pull(ctx context.Context, f *flight) (Pulled, error) {
 			}
 		},
 	})
-	return Pulled{Requests: d.requests() - before, Report: report}, err //nolint:wrapcheck // Run says where
+	return Pulled{Requests: d.requests() - before, Report: report}, err
 }
 
 func (d *Directory) requests() int {
@@ -223,7 +223,7 @@ func (d *Directory) resolveNames(ctx context.Context) error {
 			}
 			if _, ok, err := d.Mirror.Pinned(g.Name); err != nil || ok {
 				if err != nil {
-					return err //nolint:wrapcheck // Run says where
+					return err
 				}
 				continue
 			}
@@ -233,7 +233,7 @@ func (d *Directory) resolveNames(ctx context.Context) error {
 			}
 			if len(found) == 1 {
 				if err := d.Mirror.Pin(g.Name, found[0].ID); err != nil {
-					return err //nolint:wrapcheck // Run says where
+					return err
 				}
 			}
 		}

@@ -22,7 +22,7 @@ func (v *Vault) Explain(ctx context.Context, who string, log explain.Log) (out e
 		out, err = explain.Explain(ctx, explain.Question{
 			View: view, Tx: tx, Rules: v.Rules, GroupIDs: v.groupIDs(), Log: log, Query: who, Now: v.Now(),
 		})
-		return err //nolint:wrapcheck // says who
+		return err
 	})
 	return out, err
 }

@@ -61,7 +61,7 @@ func (l *looker) people(ctx context.Context) error {
 		end := min(start+findAtMost, len(queries))
 		found, err := l.store.Find(ctx, queries[start:end])
 		if err != nil {
-			return err //nolint:wrapcheck // the caller says where
+			return err
 		}
 		for k, users := range found {
 			p := &in.People[about[start+k].person]
@@ -88,7 +88,7 @@ func (l *looker) all(ctx context.Context) error {
 	}
 	for user, err := range l.store.Users(ctx) {
 		if err != nil {
-			return err //nolint:wrapcheck // the caller says where
+			return err
 		}
 		if i, ok := byUser[user.ID]; ok {
 			in.People[i].Found = addFound(in.People[i].Found, user)
@@ -114,7 +114,7 @@ func (l *looker) confirmAbsent(ctx context.Context) error {
 		end := min(start+findAtMost, len(queries))
 		found, err := l.store.Find(ctx, queries[start:end])
 		if err != nil {
-			return err //nolint:wrapcheck // the caller says where
+			return err
 		}
 		for k, users := range found {
 			in.People[about[start+k]].Found = users
@@ -161,7 +161,7 @@ func (l *looker) groups(ctx context.Context) error {
 	var all []vault.Group
 	for group, err := range l.store.Groups(ctx) {
 		if err != nil {
-			return err //nolint:wrapcheck // the caller says where
+			return err
 		}
 		all = append(all, group)
 	}

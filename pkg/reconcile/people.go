@@ -138,7 +138,7 @@ func (g *gatherer) allRecords(candidates *roaring.Bitmap) (map[uint32]*snapshot.
 		n := it.Next()
 		id, ok, err := g.view.ID(n)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // the caller says where
+			return nil, err
 		}
 		if !ok {
 			strays.Add(n)
@@ -171,7 +171,7 @@ func (g *gatherer) strays(strays, candidates *roaring.Bitmap, found map[uint32]*
 		}
 		n, known, err := g.view.Number(a.Person)
 		if err != nil {
-			return err //nolint:wrapcheck // the caller says where
+			return err
 		}
 		if !known {
 			found[a.Number] = &a
@@ -194,7 +194,7 @@ func (g *gatherer) strays(strays, candidates *roaring.Bitmap, found map[uint32]*
 func (g *gatherer) number(id identity.ObjectID) (uint32, bool, error) {
 	n, ok, err := g.view.Number(id)
 	if err != nil || ok {
-		return n, ok, err //nolint:wrapcheck // the caller says where
+		return n, ok, err
 	}
 	a, ok, err := g.tx.Account(id)
 	return a.Number, ok, err
@@ -205,7 +205,7 @@ func (g *gatherer) person(n uint32, record *snapshot.Account) (plan.Person, erro
 	id, ok, err := g.view.ID(n)
 	switch {
 	case err != nil:
-		return p, err //nolint:wrapcheck // the caller says where
+		return p, err
 	case ok:
 		p.ID = id
 	case record != nil:
@@ -219,7 +219,7 @@ func (g *gatherer) person(n uint32, record *snapshot.Account) (plan.Person, erro
 	}
 	profile, ok, err := g.view.Person(n)
 	if err != nil {
-		return p, err //nolint:wrapcheck // the caller says where
+		return p, err
 	}
 	licenses, groups := g.groupsOf(n)
 	p.Why = "member of " + strings.Join(groups, ", ")
@@ -238,7 +238,7 @@ func (g *gatherer) person(n uint32, record *snapshot.Account) (plan.Person, erro
 	if taken && owner != p.ID {
 		p.LoginOwner = owner
 		if on, ok, err := g.view.Number(owner); err != nil {
-			return p, err //nolint:wrapcheck // the caller says where
+			return p, err
 		} else if ok {
 			p.LoginOwnerGone = g.view.Gone().Contains(on)
 		}
