@@ -19,11 +19,11 @@ func Check(path string) (err error) {
 		return fmt.Errorf("check %s: %w", path, err)
 	}
 	if err := boltfile.Check(path); err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	db, err := boltfile.Open(path, boltfile.Options{ReadOnly: true}, nil)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
 	s := &Snapshot{db: db, path: path}
 	defer func() { err = errors.Join(err, s.Close()) }()

@@ -178,7 +178,7 @@ func (s *Snapshot) Backup(path string) error {
 	err = s.guarded(func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
 			_, err := tx.WriteTo(f)
-			return err //nolint:wrapcheck // told below
+			return err
 		})
 	})
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
@@ -199,7 +199,7 @@ func (s *Snapshot) Meta() (meta Meta, err error) {
 // Read runs fn in a consistent read of the file.
 func (s *Snapshot) Read(fn func(*Tx) error) error {
 	return s.guarded(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error { return fn(newTx(tx)) }) //nolint:wrapcheck // fn's own error
+		return s.db.View(func(tx *bbolt.Tx) error { return fn(newTx(tx)) })
 	})
 }
 
@@ -234,5 +234,5 @@ func putMeta(tx *bbolt.Tx, meta Meta) error {
 	if err != nil {
 		return fmt.Errorf("write meta: %w", err)
 	}
-	return tx.Bucket(bucketMeta).Put(keyMeta, boltfile.Seal(keyMeta, b)) //nolint:wrapcheck // Write names the file
+	return tx.Bucket(bucketMeta).Put(keyMeta, boltfile.Seal(keyMeta, b))
 }

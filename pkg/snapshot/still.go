@@ -10,7 +10,7 @@ import (
 // that the file says.
 func (s *Snapshot) Written() (n int, err error) {
 	err = s.guarded(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error { //nolint:wrapcheck // nothing to add
+		return s.db.View(func(tx *bbolt.Tx) error {
 			n = tx.ID()
 			return nil
 		})

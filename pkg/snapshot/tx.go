@@ -106,10 +106,10 @@ func (t *Tx) PutAccount(a Account) error {
 	}
 	if login := identity.Fold(a.Login()); a.UserID != "" && a.State != Tombstone && login != "" {
 		if err := t.tx.Bucket(bucketLogins).Put([]byte(login), a.Person[:]); err != nil {
-			return err //nolint:wrapcheck // Write names the file
+			return err
 		}
 	}
-	return t.tx.Bucket(bucketAccounts).Put(a.Person[:], encodeAccount(a)) //nolint:wrapcheck // Write names the file
+	return t.tx.Bucket(bucketAccounts).Put(a.Person[:], encodeAccount(a))
 }
 
 // ClearPeople forgets all people, before they are written anew under other
@@ -117,10 +117,10 @@ func (t *Tx) PutAccount(a Account) error {
 func (t *Tx) ClearPeople() error {
 	for _, name := range [][]byte{bucketAccounts, bucketLogins, bucketSets} {
 		if err := t.tx.DeleteBucket(name); err != nil {
-			return err //nolint:wrapcheck // Write names the file
+			return err
 		}
 		if _, err := t.tx.CreateBucket(name); err != nil {
-			return err //nolint:wrapcheck // Write names the file
+			return err
 		}
 	}
 	clear(t.sets)
@@ -137,7 +137,7 @@ func (t *Tx) DeleteAccount(id identity.ObjectID) error {
 	if err := t.forget(before); err != nil {
 		return err
 	}
-	return t.tx.Bucket(bucketAccounts).Delete(id[:]) //nolint:wrapcheck // Write names the file
+	return t.tx.Bucket(bucketAccounts).Delete(id[:])
 }
 
 func (t *Tx) forget(a Account) error {
@@ -158,7 +158,7 @@ func (t *Tx) forget(a Account) error {
 	login := []byte(identity.Fold(a.Login()))
 	// Another person may have taken the name since; the index is theirs then.
 	if owner := t.tx.Bucket(bucketLogins).Get(login); bytes.Equal(owner, a.Person[:]) {
-		return t.tx.Bucket(bucketLogins).Delete(login) //nolint:wrapcheck // Write names the file
+		return t.tx.Bucket(bucketLogins).Delete(login)
 	}
 	return nil
 }
@@ -214,7 +214,7 @@ func (t *Tx) putSet(key []byte, set *roaring.Bitmap) error {
 	if err != nil {
 		return fmt.Errorf("write a set of people: %w", err)
 	}
-	return t.tx.Bucket(bucketSets).Put(key, boltfile.Seal(key, b)) //nolint:wrapcheck // Write names the file
+	return t.tx.Bucket(bucketSets).Put(key, boltfile.Seal(key, b))
 }
 
 func (t *Tx) flush() error {
@@ -272,12 +272,12 @@ func (t *Tx) PutGroup(g Group) error {
 	if bytes.Equal(t.tx.Bucket(bucketGroups).Get(g.ID[:]), b) {
 		return nil // most groups are the same after most runs
 	}
-	return t.tx.Bucket(bucketGroups).Put(g.ID[:], b) //nolint:wrapcheck // Write names the file
+	return t.tx.Bucket(bucketGroups).Put(g.ID[:], b)
 }
 
 // DeleteGroup forgets one group.
 func (t *Tx) DeleteGroup(id identity.ObjectID) error {
-	return t.tx.Bucket(bucketGroups).Delete(id[:]) //nolint:wrapcheck // Write names the file
+	return t.tx.Bucket(bucketGroups).Delete(id[:])
 }
 
 // Intend notes that changes of these people are about to be made, so that a
@@ -286,7 +286,7 @@ func (t *Tx) DeleteGroup(id identity.ObjectID) error {
 func (t *Tx) Intend(people []identity.ObjectID) error {
 	for _, id := range people {
 		if err := t.tx.Bucket(bucketIntents).Put(id[:], []byte{1}); err != nil {
-			return err //nolint:wrapcheck // Write names the file
+			return err
 		}
 	}
 	return nil
@@ -296,7 +296,7 @@ func (t *Tx) Intend(people []identity.ObjectID) error {
 func (t *Tx) Settle(people []identity.ObjectID) error {
 	for _, id := range people {
 		if err := t.tx.Bucket(bucketIntents).Delete(id[:]); err != nil {
-			return err //nolint:wrapcheck // Write names the file
+			return err
 		}
 	}
 	return nil
@@ -338,7 +338,7 @@ func (t *Tx) PutShown(digest string, keys []string) error {
 	if err != nil {
 		return fmt.Errorf("write what was shown: %w", err)
 	}
-	return t.tx.Bucket(bucketMeta).Put(keyShown, boltfile.Seal(keyShown, b)) //nolint:wrapcheck // Write names the file
+	return t.tx.Bucket(bucketMeta).Put(keyShown, boltfile.Seal(keyShown, b))
 }
 
 // Shown are the keys of the changes that were shown under a digest.
