@@ -108,5 +108,5 @@ func (s *Server) guarded(fn func() error) error {
 	if e, ok := errors.AsType[*boltfile.Error](err); ok {
 		return damaged("file structure", "%v", e.Err)
 	}
-	return err //nolint:wrapcheck // fn's own
+	return err
 }
