@@ -30,7 +30,7 @@ func (s *Store) Find(ctx context.Context, queries []vault.Query) ([][]vault.User
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err //nolint:wrapcheck // the caller's own
+		return nil, err
 	}
 	if len(queries) == 0 {
 		return nil, nil
@@ -294,7 +294,7 @@ func (s *Store) each(ctx context.Context, n int, do func(ctx context.Context, i 
 	close(next)
 	wg.Wait()
 	if ctx.Err() != nil {
-		return context.Cause(ctx) //nolint:wrapcheck // the first error, or the caller's own
+		return context.Cause(ctx)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func (g *gate) enter(ctx context.Context) error {
 	select {
 	case g.slots <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the caller says where
+		return ctx.Err()
 	}
 	for {
 		g.mu.Lock()
@@ -39,7 +39,7 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 	if err := ctx.Err(); err != nil {
 		g.leave()
-		return err //nolint:wrapcheck // the caller says where
+		return err
 	}
 	return nil
 }
@@ -63,6 +63,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the caller says where
+		return ctx.Err()
 	}
 }

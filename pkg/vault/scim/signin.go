@@ -126,7 +126,7 @@ func (s *signIn) ask(ctx context.Context, secret string) (answer, error) {
 	s.count()
 	response, err := s.client.Do(r)
 	if err != nil {
-		return answer{}, err //nolint:wrapcheck // the caller says where
+		return answer{}, err
 	}
 	defer response.Body.Close() //nolint:errcheck // read only
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxSecret))

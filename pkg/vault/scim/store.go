@@ -46,7 +46,7 @@ func Open(o Options) (*Store, error) {
 	}
 	base, err := url.Parse(o.URL)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // withDefaults has parsed it
+		return nil, err
 	}
 	mapping, err := newMapping(o)
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *Store) Close() error {
 // (vaultsync state rebind).
 func (s *Store) Identity(ctx context.Context) (string, error) {
 	if err := ctx.Err(); err != nil {
-		return "", err //nolint:wrapcheck // the caller's own
+		return "", err
 	}
 	host := strings.ToLower(s.base.Hostname())
 	if port := s.base.Port(); port != "" && !(s.base.Scheme == "https" && port == "443") && !(s.base.Scheme == "http" && port == "80") {

@@ -66,5 +66,5 @@ func (w *recorder) WriteHeader(status int) {
 // Write keeps the body.
 func (w *recorder) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	return w.body.Write(p) //nolint:wrapcheck // a buffer
+	return w.body.Write(p)
 }
