@@ -103,6 +103,9 @@ func (s *Store) pages(ctx context.Context, endpoint, filter string, known *page)
 				}
 				return
 			}
+			if filter != "" && p.total >= 0 && p.total <= len(seen) && len(p.resources) < s.options.PageSize {
+				return // a short answer to a question about one person: worth no second request
+			}
 			start += len(p.resources)
 		}
 	}
