@@ -159,20 +159,8 @@ func batchLength(due []plan.Change, size int) int {
 // remember writes what changes nothing in the vault, and ends the intents of
 // those whom the plan has looked at.
 func (a *Applier) remember(p *plan.Plan) error {
-	if len(p.Settled)+len(p.Forget)+len(p.Records)+len(p.ForgetGroups) == 0 {
-		same := true
-		err := a.Snapshot.Read(func(tx *snapshot.Tx) error {
-			for i := 0; i < len(p.Groups) && same; i++ {
-				var err error
-				if same, err = tx.HasGroup(p.Groups[i]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil || same {
-			return err
-		}
+	if same, err := a.remembered(p); err != nil || same {
+		return err
 	}
 	return a.Snapshot.Write(func(tx *snapshot.Tx) error {
 		if err := tx.Settle(p.Settled); err != nil {
@@ -200,6 +188,25 @@ func (a *Applier) remember(p *plan.Plan) error {
 		}
 		return nil
 	})
+}
+
+// remembered says that all that remember would write is there already, as it
+// is after most runs: a durable write is not worth that.
+func (a *Applier) remembered(p *plan.Plan) (same bool, err error) {
+	if len(p.Settled)+len(p.Forget)+len(p.Records)+len(p.ForgetGroups) > 0 {
+		return false, nil
+	}
+	same = true
+	err = a.Snapshot.Read(func(tx *snapshot.Tx) error {
+		for i := 0; i < len(p.Groups) && same; i++ {
+			var err error
+			if same, err = tx.HasGroup(p.Groups[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return same, err
 }
 
 // run is one plan being applied.
