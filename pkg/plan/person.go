@@ -85,6 +85,11 @@ func (c *computation) abandon(d *decision) {
 			made.UserID = own[0].ID
 			d.Record, d.Found = made, own
 			c.leave(d)
+			if d.action == disable {
+				// Remembered before it is disabled: should that be held or
+				// fail, nothing else would know of the account.
+				c.plan.Records = append(c.plan.Records, made.Clone())
+			}
 			return
 		}
 	}
