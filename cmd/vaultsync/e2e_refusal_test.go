@@ -273,3 +273,30 @@ func TestLostState(t *testing.T) {
 		})
 	}
 }
+
+// A local copy that is made anew while a group cannot be read takes nobody out
+// of that group.
+func TestLostLocalCopyOfAHiddenGroup(t *testing.T) {
+	t.Parallel()
+	s := smallSetting(t)
+	s.cfg.files = map[string]string{"vault.yaml": "groups:\n  - {id: $(group Sales)}\n"}
+	s.cfg.write(t, s.graph.CAPEM())
+	s.sync(t, exitDone)
+	was := s.vaultState(t)
+	if err := os.Remove(filepath.Join(s.cfg.dir, "data", "directories", "contoso.db")); err != nil {
+		t.Fatal(err)
+	}
+	s.apply(t, "hide group Sales\n-member Sales: ann@contoso.com")
+	for _, args := range [][]string{nil, {"--full"}, nil} {
+		if r := s.sync(t, exitPartial, args...); r.Counts.Made() != 0 || r.Counts.Held != 0 {
+			t.Errorf("sync %v reports %+v", args, r.Counts)
+		}
+	}
+	if now := s.vaultState(t); now != was {
+		t.Errorf("the vault changed:\n%s\n%s", was, now)
+	}
+	s.apply(t, "show group Sales")
+	if r := s.sync(t, exitDone, "--full"); r.Counts.Disabled != 1 {
+		t.Errorf("once it can be read the run reports %+v", r.Counts)
+	}
+}

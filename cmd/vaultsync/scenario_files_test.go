@@ -14,10 +14,9 @@ import (
 // configFolder writes the configuration of a scenario: what its files leave
 // out is filled in.
 type configFolder struct {
-	dir     string
-	url     string
-	files   map[string]string
-	removed map[string]bool
+	dir   string
+	url   string
+	files map[string]string
 }
 
 // serverDefaults are the server's settings by their first key.
