@@ -186,6 +186,20 @@ func (g *gatherer) strays(strays, candidates *roaring.Bitmap, found map[uint32]*
 			}
 		}
 	}
+	// A number of which neither side knows anything is nobody's: the record was
+	// forgotten, and the mirror that gave the number is gone.
+	for it := strays.Iterator(); it.HasNext(); {
+		n := it.Next()
+		if _, ok := found[n]; ok || !candidates.Contains(n) {
+			continue
+		}
+		candidates.Remove(n)
+		for _, group := range g.scene.input.Groups {
+			if group.Record != nil {
+				group.Record.Applied.Remove(n)
+			}
+		}
+	}
 	return nil
 }
 
