@@ -27,9 +27,15 @@ func (d *daemon) serveAPI(ctx context.Context) error {
 	return observe.Serve(ctx, listener, observe.Source{
 		Alive: d.runner.LastTurn, MaxSilence: aliveWithin, Ready: d.notReady, Metrics: d.metrics,
 		Status: func(context.Context) ([]any, error) {
-			var all []any
-			for _, st := range d.statuses() {
-				all = append(all, st)
+			a, release := d.use()
+			defer release()
+			shown, err := a.statusOf(nil)
+			if err != nil {
+				return nil, err
+			}
+			all := make([]any, len(shown))
+			for i, st := range shown {
+				all[i] = st
 			}
 			return all, nil
 		},

@@ -29,9 +29,13 @@ type daemon struct {
 
 	times *schedule.File
 
+	reloads sync.Mutex // one at a time, taken before mu
+
 	mu    sync.Mutex
 	app   *app
 	users int
+	// yield ends the waiting of scheduled runs for their directories.
+	yield chan struct{}
 	// alone is set while a command has the files of the state for itself.
 	alone bool
 	idle  *sync.Cond
@@ -165,6 +169,8 @@ func (d *daemon) prepare(ctx context.Context, v config.Vault, kind schedule.Kind
 	if err != nil {
 		return err
 	}
+	ctx, end := d.yielding(ctx, kind)
+	defer end()
 	started := time.Now()
 	pulled, err := dir.Pull(ctx, reconcile.Pull{
 		MaxAge: maxAge(kind, freshness), Full: kind.Full && kind.ByHand,
@@ -219,11 +225,18 @@ func (d *daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.reloads.Lock()
+	defer d.reloads.Unlock()
+	// What can be known to be wrong is known before anything is closed.
+	if err := (&app{cfg: cfg, vaults: map[string]*reconcile.Vault{}}).compile(); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if cfg.DataDir != d.app.cfg.DataDir {
 		return usageError{text: "dataDir cannot change while the daemon runs", hint: "stop the service, move the folder, start it again"}
 	}
+	defer d.yieldSoon()()
 	if err := d.waitIdle(ctx); err != nil {
 		return err
 	}
@@ -236,11 +249,16 @@ func (d *daemon) reload(ctx context.Context) error {
 		err = d.runner.Replace(d.jobs(cfg), cfg.Concurrency)
 	}
 	if err != nil {
+		if next != nil {
+			err = errors.Join(err, next.Close())
+		}
 		back, backErr := openApp(before.cfg, d.log)
 		if backErr != nil {
 			return errors.Join(err, backErr)
 		}
 		next = back
+	} else if cfg.APIListen != before.cfg.APIListen || cfg.Log != before.cfg.Log {
+		d.log.Warn("api.listen and log take effect when the daemon is started anew")
 	}
 	d.equip(next)
 	d.app = next

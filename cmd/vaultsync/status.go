@@ -21,7 +21,7 @@ import (
 // vaultStatus is one vault (contract.md, status --json).
 type vaultStatus struct {
 	Vault       string            `json:"vault"`
-	State       string            `json:"state"` // waiting | running | held | backingOff | failing | paused
+	State       string            `json:"state"` // waiting | running | held | backingOff | failing | paused | removed
 	FirstImport *time.Time        `json:"firstImport"`
 	LastRun     *reconcile.Report `json:"lastRun"`
 	LastSuccess *time.Time        `json:"lastSuccess"`
@@ -63,7 +63,8 @@ func statusCommand(s *session) *cobra.Command {
 		Short: "Show last and next run, what is held, what waits, and why",
 		Long: `Shows for each vault the last and the next run, its outcome and counts, what
 guards hold, who waits and why. Exits with 0; with --check with the code of the
-gravest vault, for monitoring.`,
+gravest vault, for monitoring. A vault whose file was taken out of the
+configuration shows as removed: its state is kept.`,
 		Args: cobra.MaximumNArgs(1), ValidArgsFunction: s.completeVaults,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			line := append([]string{"status"}, args...)
@@ -84,14 +85,12 @@ gravest vault, for monitoring.`,
 }
 
 func (s *session) status(_ context.Context, a *app, args []string, asJSON, check bool) error {
-	names, err := a.names(args, len(args) == 0)
+	all, err := a.statusOf(args)
 	if err != nil {
 		return err
 	}
-	phases := a.phases()
 	worst := exitDone
-	for _, name := range names {
-		st := a.vaultStatus(name, phases)
+	for _, st := range all {
 		worst = gravest(worst, st.code)
 		if asJSON {
 			if err := printJSON(s.out, st); err != nil {
@@ -269,7 +268,7 @@ func printStatus(w io.Writer, st vaultStatus, detailed bool) {
 	}
 	if st.NextRun != nil {
 		show("  next run   %s\n", local(*st.NextRun))
-	} else if !st.Daemon {
+	} else if !st.Daemon && st.State != removedState {
 		show("  next run   the daemon is not running\n")
 	}
 	if st.Problem != "" {

@@ -131,10 +131,7 @@ func (a *app) now(ctx context.Context, name string, o reconcile.Options, joined 
 		return a.run(ctx, name, o)
 	}
 	if o.Person.IsZero() && !o.DryRun && o.Approve == nil && o.Only == nil && o.Reject == nil {
-		wasJoined, err := a.runner.Trigger(ctx, name, schedule.Kind{Full: o.Full, ByHand: true})
-		if wasJoined {
-			joined()
-		}
+		err := a.runner.TriggerOrJoin(ctx, name, schedule.Kind{Full: o.Full, ByHand: true}, joined)
 		return a.lastReport(name), err
 	}
 	var report reconcile.Report

@@ -14,12 +14,22 @@ import (
 // all who wait get the same answer. When ctx is done and nobody else waits, a
 // run begun by hand is stopped at its next safe point.
 func (r *Runner) Trigger(ctx context.Context, name string, kind Kind) (joined bool, err error) {
+	err = r.TriggerOrJoin(ctx, name, kind, func() { joined = true })
+	return joined, err
+}
+
+// TriggerOrJoin is Trigger for those who want to know of it before they wait:
+// joined is called when the run is another's.
+func (r *Runner) TriggerOrJoin(ctx context.Context, name string, kind Kind, joined func()) error {
 	kind.ByHand = true
-	f, joined, err := r.ask(name, kind)
+	f, others, err := r.ask(name, kind)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return joined, r.await(ctx, f)
+	if others {
+		joined()
+	}
+	return r.await(ctx, f)
 }
 
 // Do makes work the only thing that happens to a vault, in one of the places,

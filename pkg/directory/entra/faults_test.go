@@ -189,6 +189,9 @@ func TestStoredLinksAreNotTrusted(t *testing.T) {
 		if r.links[1] != "" || r.errs[1] == nil {
 			t.Errorf("%q was followed", link)
 		}
+		if !errors.Is(r.errs[1], directory.ErrTokenLost) {
+			t.Errorf("%q is not read from the start: %v", link, r.errs[1])
+		}
 		if !errors.Is(r.errs[1], directory.ErrUntrustedLink) && !errors.Is(r.errs[1], directory.ErrProtocol) {
 			t.Errorf("%q: %v", link, r.errs[1])
 		}

@@ -113,7 +113,9 @@ func (u *pull) plan() ([][]*part, error) {
 			continue
 		}
 		if _, err := u.c.base.deltaLink(s.collection, wanted.Link); err != nil {
-			if err := s.fail(err); err != nil {
+			// The directory has moved, or the file was tampered with: the link
+			// is not followed, and its stream is read from the start.
+			if err := s.fail(fmt.Errorf("%w: %w", directory.ErrTokenLost, err)); err != nil {
 				return nil, err
 			}
 			continue
