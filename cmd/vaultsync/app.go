@@ -422,6 +422,7 @@ func (a *app) keep(report reconcile.Report) {
 	if report.DryRun {
 		return
 	}
+	report.Plan = nil // a plan can be large, and is never looked at again
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.reports[report.Vault] = report

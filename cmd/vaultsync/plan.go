@@ -22,12 +22,11 @@ import (
 type planDocument struct {
 	reconcile.Report
 	Plan    string        `json:"plan"`
-	Held    string        `json:"heldPlan,omitempty"`
 	Changes []plan.Change `json:"changes"`
 }
 
 func documentOf(r reconcile.Report) planDocument {
-	d := planDocument{Report: r, Plan: r.Plan.Digest(), Held: r.Plan.HeldDigest(), Changes: r.Plan.Changes}
+	d := planDocument{Report: r, Plan: r.Plan.Digest(), Changes: r.Plan.Changes}
 	if d.Changes == nil {
 		d.Changes = []plan.Change{}
 	}

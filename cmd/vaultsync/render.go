@@ -31,8 +31,8 @@ func printReportText(w io.Writer, r reconcile.Report) {
 	for _, t := range r.Guards {
 		fmt.Fprintf(w, "  held by the guard %s: %s\n", t.Guard, t.Text) //nolint:errcheck // terminal output
 	}
-	if r.Plan != nil && len(r.Guards) > 0 {
-		fmt.Fprintf(w, "  look: vaultsync plan %s; release: vaultsync approve %s %s\n", r.Vault, r.Vault, r.Plan.HeldDigest()) //nolint:errcheck // terminal output
+	if r.HeldPlan != "" {
+		fmt.Fprintf(w, "  look: vaultsync plan %s; release: vaultsync approve %s %s\n", r.Vault, r.Vault, r.HeldPlan) //nolint:errcheck // terminal output
 	}
 	printNotes(w, r.Waiting, notesAtMost, r.Vault)
 }

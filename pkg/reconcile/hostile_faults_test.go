@@ -188,8 +188,8 @@ func surviveFault(t *testing.T, c faultCase, m faultMode) {
 	}
 	tenant.SetRules(func(r *entrasim.Rules) { r.ObjectsPerPage, r.MembersPerPage, r.MembersPerItem = 2, 2, 1 })
 	w := openWorld(t.Context(), t, t.TempDir(), tenant, m.profiles, func(o *entra.Options) {
-		o.HeaderTimeout, o.IdleBody, o.MaxPages = 250*time.Millisecond, 250*time.Millisecond, 60
-		o.Patience = 500 * time.Millisecond
+		o.HeaderTimeout, o.IdleBody, o.MaxPages = 700*time.Millisecond, 700*time.Millisecond, 60
+		o.Patience = 1500 * time.Millisecond
 		if c.want == goesOn || c.want == resyncs {
 			// A slow machine is no fault.
 			o.Patience, o.HeaderTimeout, o.IdleBody = time.Minute, 2*time.Second, 2*time.Second

@@ -46,6 +46,9 @@ type Report struct {
 	Released int `json:"released,omitempty"`
 	Rejected int `json:"rejected,omitempty"`
 
+	// HeldPlan names the held changes, for approve and reject.
+	HeldPlan string `json:"heldPlan,omitempty"`
+
 	// Plan is what the run computed.
 	Plan *plan.Plan `json:"-"`
 }
@@ -60,7 +63,7 @@ type Requests struct {
 // plan writes what a plan says into the report, as if all of it were done: a
 // dry run's counts. Applying replaces them by what was done.
 func (r *Report) plan(p *plan.Plan) {
-	r.Plan = p
+	r.Plan, r.HeldPlan = p, p.HeldDigest()
 	r.Counts = apply.Counts{Unchanged: p.Unchanged}
 	for _, c := range p.Changes {
 		if c.Held != "" {
