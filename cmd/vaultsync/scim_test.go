@@ -52,11 +52,15 @@ var scimLife = []struct {
 		"ann.berg@contoso.com Ann Berg, bob@contoso.com Bob C, cyd@contoso.com Cyd D", "Sales Europe: ann.berg@contoso.com bob@contoso.com cyd@contoso.com",
 	},
 	{
-		"a full run finds nothing to repair", "", []string{"--full"}, 0,
+		"a full run finds nothing to repair", "",
+		[]string{"--full"},
+		0,
 		"ann.berg@contoso.com Ann Berg, bob@contoso.com Bob C, cyd@contoso.com Cyd D", "Sales Europe: ann.berg@contoso.com bob@contoso.com cyd@contoso.com",
 	},
 	{
-		"what hands changed in the service is repaired by a full run", "hands", []string{"--full"}, 1,
+		"what hands changed in the service is repaired by a full run", "hands",
+		[]string{"--full"},
+		1,
 		"ann.berg@contoso.com Ann Berg, bob@contoso.com Bob C, cyd@contoso.com Cyd D", "Sales Europe: ann.berg@contoso.com bob@contoso.com cyd@contoso.com",
 	},
 }

@@ -137,7 +137,7 @@ func (f *finder) distinct(queries []vault.Query) []vault.Query {
 // believable says whether every query can be answered by itself.
 func (f *finder) believable(queries []vault.Query) bool {
 	return !slices.ContainsFunc(queries, func(q vault.Query) bool {
-		by, _ := keyOf(q) //nolint:errcheck // checked when the call began
+		by, _ := keyOf(q)
 		return by != filterables && f.trust.of(by) != believed
 	})
 }
@@ -146,7 +146,7 @@ func (f *finder) believable(queries []vault.Query) bool {
 func (f *finder) testAll(ctx context.Context, queries []vault.Query, known []vault.User) error {
 	tested := map[filterable]bool{}
 	for _, q := range queries {
-		by, _ := keyOf(q) //nolint:errcheck // checked when the call began
+		by, _ := keyOf(q)
 		if by == filterables || tested[by] || f.trust.of(by) != untested {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/vaultsync/vaultsync/pkg/vault"
@@ -283,10 +284,8 @@ func (s *Store) settleRemoval(ctx context.Context, v *service, group, member str
 	case d == nil:
 		return &Error{Place: "GET " + v.groups, Text: "there is no such group", kind: vault.ErrNotFound}
 	}
-	for _, id := range memberIDs(d) {
-		if id == member {
-			return refused
-		}
+	if slices.Contains(memberIDs(d), member) {
+		return refused
 	}
 	if e, ok := errors.AsType[*Error](refused); s.shown.hidden() && (!ok || e.Type != "noTarget") {
 		return refused

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -71,44 +72,56 @@ func (s *Store) pages(ctx context.Context, endpoint, filter string, known *page)
 	return func(yield func(document, error) bool) {
 		seen := map[string]struct{}{}
 		for start := 1; ; {
-			var p page
-			if known != nil {
-				p, known = *known, nil
-			} else {
-				var err error
-				if p, err = s.page(ctx, endpoint, filter, start); err != nil {
-					yield(nil, err)
-					return
-				}
+			p, err := s.nextPage(ctx, endpoint, filter, start, &known)
+			if err != nil {
+				yield(nil, err)
+				return
 			}
-			fresh := 0
-			for _, d := range p.resources {
-				id := d.text("id")
-				if _, twice := seen[id]; twice {
-					continue
-				}
-				seen[id] = struct{}{}
-				fresh++
+			fresh := p.unseen(seen)
+			for _, d := range fresh {
 				if !yield(d, nil) {
 					return
 				}
 			}
-			if fresh == 0 {
-				if len(p.resources) > 0 && p.total > len(seen) {
-					yield(nil, &Error{
-						Place: "GET " + endpoint, kind: vault.ErrUnreachable,
-						Text: fmt.Sprintf("the service repeats a page: it says that there are %d, and gives %d", p.total, len(seen)),
-						Fix:  "raise store.pageSize above the number of users, or ask the service's maker for paging by startIndex",
-					})
-				}
+			start += len(p.resources)
+			switch {
+			case len(fresh) > 0 && filter != "" && p.total >= 0 && p.total <= len(seen) && len(p.resources) < s.options.PageSize:
+				return // a short answer to a question about one person: worth no second request
+			case len(fresh) > 0:
+			case len(p.resources) > 0 && p.total > len(seen):
+				yield(nil, &Error{
+					Place: "GET " + endpoint, kind: vault.ErrUnreachable,
+					Text: fmt.Sprintf("the service repeats a page: it says that there are %d, and gives %d", p.total, len(seen)),
+					Fix:  "raise store.pageSize above the number of users, or ask the service's maker for paging by startIndex",
+				})
+				return
+			default:
 				return
 			}
-			if filter != "" && p.total >= 0 && p.total <= len(seen) && len(p.resources) < s.options.PageSize {
-				return // a short answer to a question about one person: worth no second request
-			}
-			start += len(p.resources)
 		}
 	}
+}
+
+// nextPage asks for a page; the first may be known already.
+func (s *Store) nextPage(ctx context.Context, endpoint, filter string, start int, known **page) (page, error) {
+	if p := *known; p != nil {
+		*known = nil
+		return *p, nil
+	}
+	return s.page(ctx, endpoint, filter, start)
+}
+
+// unseen are the resources that no earlier page had.
+func (p page) unseen(seen map[string]struct{}) []document {
+	var fresh []document
+	for _, d := range p.resources {
+		id := d.text("id")
+		if _, twice := seen[id]; !twice {
+			seen[id] = struct{}{}
+			fresh = append(fresh, d)
+		}
+	}
+	return fresh
 }
 
 // Users yields every user. What is listed once stands for a minute, unless
@@ -185,11 +198,7 @@ func (x *index) find(q vault.Query) []vault.User {
 
 func ownCopy(u vault.User) vault.User {
 	if u.Attributes != nil {
-		own := make(map[string]string, len(u.Attributes))
-		for k, v := range u.Attributes {
-			own[k] = v
-		}
-		u.Attributes = own
+		u.Attributes = maps.Clone(u.Attributes)
 	}
 	return u
 }

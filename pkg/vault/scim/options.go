@@ -72,7 +72,7 @@ const (
 func (o Options) withDefaults() (Options, error) {
 	var errs []error
 	o.URL = strings.TrimRight(o.URL, "/")
-	if _, err := serviceURL("url", o.URL); err != nil {
+	if err := checkURL("url", o.URL); err != nil {
 		errs = append(errs, err)
 	}
 	ways := 0
@@ -85,7 +85,7 @@ func (o Options) withDefaults() (Options, error) {
 		errs = append(errs, errors.New("exactly one of tokenFile, tokenEnv and oauth says how to sign in"))
 	}
 	if o.OAuth != nil {
-		if _, err := serviceURL("oauth.tokenUrl", o.OAuth.TokenURL); err != nil {
+		if err := checkURL("oauth.tokenUrl", o.OAuth.TokenURL); err != nil {
 			errs = append(errs, err)
 		}
 		if (o.OAuth.SecretFile == "") == (o.OAuth.SecretEnv == "") {
@@ -120,19 +120,19 @@ func orDefault(n, otherwise int) int {
 	return n
 }
 
-// serviceURL reads an address that a secret is sent to.
-func serviceURL(key, text string) (*url.URL, error) {
+// checkURL checks an address that a secret is sent to.
+func checkURL(key, text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%s: write an address like https://scim.contoso.com/v2", key)
+		return fmt.Errorf("%s: write an address like https://scim.contoso.com/v2", key)
 	}
 	switch host := u.Hostname(); {
 	case u.Scheme == "https":
 	case u.Scheme == "http" && (host == "127.0.0.1" || host == "::1" || host == "localhost"):
 	default:
-		return nil, fmt.Errorf("%s: %s is not https; http is taken for this machine alone", key, u.Redacted())
+		return fmt.Errorf("%s: %s is not https; http is taken for this machine alone", key, u.Redacted())
 	}
-	return u, nil
+	return nil
 }
 
 // The values of Options.Bulk and Options.Patch.

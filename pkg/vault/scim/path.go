@@ -2,6 +2,7 @@ package scim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -108,8 +109,9 @@ func parseSelection(text string) (by, value string, ok bool) {
 
 func attributeName(s string) bool {
 	for i, r := range s {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
-		if !letter && (i == 0 && r != '$' || i > 0 && !(r >= '0' && r <= '9' || r == '-' || r == '_' || r == '$')) {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '$'
+		later := r >= '0' && r <= '9' || r == '-' || r == '_'
+		if !letter && (i == 0 || !later) {
 			return false
 		}
 	}
@@ -188,13 +190,13 @@ func first(list []any, sub string) string {
 			return e.text(sub)
 		}
 	}
-	for _, v := range list {
-		if e := asDocument(v); e != nil {
-			return e.text(sub)
-		}
-		return scalar(v)
+	if len(list) == 0 {
+		return ""
 	}
-	return ""
+	if e := asDocument(list[0]); e != nil {
+		return e.text(sub)
+	}
+	return scalar(list[0])
 }
 
 // set writes the value at the path; nil clears it.
@@ -257,9 +259,7 @@ func (p Path) setSelected(home document, value any) {
 		list = append(list, element)
 	default:
 		element := document{}
-		for k, v := range asDocument(list[at]) {
-			element[k] = v
-		}
+		maps.Copy(element, asDocument(list[at]))
 		putOrDrop(element, p.sub(), value)
 		if value == nil && (p.sub() == "value" || len(element) <= 1) {
 			list = slices.Delete(list, at, at+1)

@@ -76,55 +76,91 @@ func (s *Store) send(ctx context.Context, r request) (answer, error) {
 			return answer{}, &Error{Place: r.place(), Text: "the request cannot be written as JSON", kind: vault.ErrInvalid, cause: err}
 		}
 	}
-	// waited is how long the service has kept this request waiting.
-	var waited time.Duration
-	renewed, doubt := false, false
-	for try := 1; ; {
+	x := exchange{Store: s, request: r, try: 1}
+	for {
 		a, token, sent, err := s.once(ctx, r, payload)
-		var pause time.Duration
-		switch {
-		case err != nil && errors.Is(err, errSignIn), err != nil && ctx.Err() != nil && !sent:
-			return answer{}, s.unsettled(r, doubt, err)
-		case err != nil:
-			doubt = doubt || sent && r.write()
-			if sent && r.write() && !r.repeatable || try >= tries || ctx.Err() != nil {
-				return answer{}, s.unsettled(r, doubt, s.networkError(r, err))
+		if err != nil {
+			err = x.afterError(ctx, sent, err)
+		} else {
+			var final bool
+			if final, err = x.afterAnswer(ctx, a, token); final {
+				a.doubt = x.doubt
+				return a, nil
 			}
-			pause = backoff(try)
-			try++
-		case a.status == http.StatusUnauthorized && !renewed && s.signIn.refused(token):
-			renewed = true
-			continue
-		case a.status == http.StatusTooManyRequests, a.status == http.StatusServiceUnavailable && !r.single:
-			doubt = doubt || a.status == http.StatusServiceUnavailable && r.write()
-			pause = retryAfter(a.header, time.Now())
-			if pause == 0 {
-				pause = backoff(try)
-				try = min(try+1, 7)
-			}
-			if waited += pause; waited > patience {
-				return answer{}, s.unsettled(r, doubt, answerError(r.place(), a, false))
-			}
-			s.gate.pause(pause)
-			if pause > 5*time.Second {
-				s.options.Logger.WarnContext(ctx, "the vault's service asks to wait", "service", s.base.Host, "status", a.status, "pause", pause.String())
-			}
-			continue // entering the gate waits
-		case a.status >= 500 && a.status != http.StatusNotImplemented && !r.single:
-			doubt = doubt || r.write()
-			if r.write() && !r.repeatable || try >= tries {
-				return answer{}, s.unsettled(r, doubt, answerError(r.place(), a, false))
-			}
-			pause = backoff(try)
-			try++
-		default:
-			a.doubt = doubt
-			return a, nil
 		}
-		if err := sleep(ctx, pause); err != nil {
-			return answer{}, s.unsettled(r, doubt, err)
+		if err != nil {
+			return answer{}, s.unsettled(r, x.doubt, err)
 		}
 	}
+}
+
+// exchange is one request with all of its tries.
+type exchange struct {
+	*Store
+	request
+
+	try    int
+	waited time.Duration // how long the service has kept it waiting
+	// renewed says that another token was asked for; doubt, that a try may
+	// have been carried out.
+	renewed, doubt bool
+}
+
+// afterError waits for the next try, or gives the error that ends the exchange.
+func (x *exchange) afterError(ctx context.Context, sent bool, err error) error {
+	if errors.Is(err, errSignIn) || ctx.Err() != nil && !sent {
+		return err
+	}
+	x.doubt = x.doubt || sent && x.write()
+	if sent && x.write() && !x.repeatable || x.try >= tries || ctx.Err() != nil {
+		return x.networkError(x.request, err)
+	}
+	return x.again(ctx)
+}
+
+// again waits before the next try.
+func (x *exchange) again(ctx context.Context) error {
+	x.try++
+	return sleep(ctx, backoff(x.try-1))
+}
+
+// afterAnswer says whether an answer is final. Without an error and not final,
+// the request is to be sent again, now.
+func (x *exchange) afterAnswer(ctx context.Context, a answer, token string) (final bool, err error) {
+	switch {
+	case a.status == http.StatusUnauthorized && !x.renewed && x.signIn.refused(token):
+		x.renewed = true
+		return false, nil
+	case a.status == http.StatusTooManyRequests, a.status == http.StatusServiceUnavailable && !x.single:
+		return false, x.throttled(ctx, a)
+	case a.status >= 500 && a.status != http.StatusNotImplemented && !x.single:
+		x.doubt = x.doubt || x.write()
+		if x.write() && !x.repeatable || x.try >= tries {
+			return false, answerError(x.place(), a, false)
+		}
+		return false, x.again(ctx)
+	default:
+		return true, nil
+	}
+}
+
+// throttled holds everything back for as long as the service asks; the gate
+// then makes the next try wait.
+func (x *exchange) throttled(ctx context.Context, a answer) error {
+	x.doubt = x.doubt || a.status == http.StatusServiceUnavailable && x.write()
+	pause := retryAfter(a.header, time.Now())
+	if pause == 0 {
+		pause = backoff(x.try)
+		x.try = min(x.try+1, 7)
+	}
+	if x.waited += pause; x.waited > patience {
+		return answerError(x.place(), a, false)
+	}
+	x.gate.pause(pause)
+	if pause > 5*time.Second {
+		x.options.Logger.WarnContext(ctx, "the vault's service asks to wait", "service", x.base.Host, "status", a.status, "pause", pause.String())
+	}
+	return nil
 }
 
 // unsettled gives an error its kind: what may have been changed is not known,

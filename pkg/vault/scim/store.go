@@ -90,7 +90,8 @@ func (s *Store) Identity(ctx context.Context) (string, error) {
 		return "", err
 	}
 	host := strings.ToLower(s.base.Hostname())
-	if port := s.base.Port(); port != "" && !(s.base.Scheme == "https" && port == "443") && !(s.base.Scheme == "http" && port == "80") {
+	usual := map[string]string{"https": "443", "http": "80"}[s.base.Scheme]
+	if port := s.base.Port(); port != "" && port != usual {
 		host += ":" + port
 	}
 	return "scim:" + s.base.Scheme + "://" + host + s.base.EscapedPath(), nil

@@ -61,7 +61,7 @@ func (f *Foreign) Tenant(name string) (url, token string) {
 
 // Close ends the service.
 func (f *Foreign) Close() error {
-	_ = f.input.Close() //nolint:errcheck // it ends by this or is killed with ctx
+	_ = f.input.Close()
 	return f.command.Wait()
 }
 

@@ -10,7 +10,7 @@ import (
 // patch carries out the operations on a resource, all or none.
 func (s *Server) patch(r map[string]any, operations []any) *reply {
 	for _, v := range operations {
-		o, _ := v.(map[string]any) //nolint:errcheck // no object is no operation
+		o, _ := v.(map[string]any)
 		op := strings.ToLower(textOf(o["op"]))
 		path := regexp.MustCompile(`^(?:(urn:.*):)?([A-Za-z]\w*)(?:\[(\w+) eq "([^"]*)"\])?(?:\.(\w+))?$`).FindStringSubmatch(textOf(o["path"]))
 		if path == nil || path[3] != "" && s.Quirks.RefusesSelections && path[2] != "members" {
@@ -19,7 +19,7 @@ func (s *Server) patch(r map[string]any, operations []any) *reply {
 		}
 		home, attr, by, selected, inner := r, path[2], path[3], path[4], path[5]
 		if path[1] != "" && path[1] != userURN {
-			extension, _ := r[path[1]].(map[string]any) //nolint:errcheck // none yet
+			extension, _ := r[path[1]].(map[string]any)
 			if extension == nil {
 				extension = map[string]any{}
 				r[path[1]] = extension
@@ -36,7 +36,7 @@ func (s *Server) patch(r map[string]any, operations []any) *reply {
 				return problem
 			}
 		case inner != "":
-			part, _ := home[attr].(map[string]any) //nolint:errcheck // none yet
+			part, _ := home[attr].(map[string]any)
 			if part == nil {
 				part = map[string]any{}
 				home[attr] = part
@@ -50,7 +50,7 @@ func (s *Server) patch(r map[string]any, operations []any) *reply {
 }
 
 func (s *Server) tooMany(attr string, value any, op string, operations []any) *reply {
-	values, _ := value.([]any) //nolint:errcheck // a single value is not many
+	values, _ := value.([]any)
 	n := len(values)
 	if op == "remove" {
 		n = len(operations)
@@ -68,7 +68,7 @@ func assign(m map[string]any, name, op string, value any) {
 		delete(m, name)
 	case "add":
 		if more, ok := value.([]any); ok {
-			have, _ := m[name].([]any) //nolint:errcheck // none yet
+			have, _ := m[name].([]any)
 			for _, v := range more {
 				if !slices.ContainsFunc(have, func(h any) bool { return sub(h, "value") == sub(v, "value") }) {
 					have = append(have, v)
@@ -86,7 +86,7 @@ func assign(m map[string]any, name, op string, value any) {
 // patchSelected works on the selected elements of a list; that there are none
 // is noTarget (RFC 7644 section 3.5.2.3), but for members to remove.
 func (s *Server) patchSelected(home map[string]any, op, attr, by, selected, inner string, value any) *reply {
-	elements, _ := home[attr].([]any) //nolint:errcheck // none are none
+	elements, _ := home[attr].([]any)
 	at := slices.IndexFunc(elements, func(e any) bool { return sub(e, by) == selected })
 	switch {
 	case at < 0 && attr == "members":
@@ -97,7 +97,7 @@ func (s *Server) patchSelected(home map[string]any, op, attr, by, selected, inne
 	case op == "remove" && inner == "":
 		home[attr] = slices.Delete(elements, at, at+1)
 	default:
-		element, _ := elements[at].(map[string]any) //nolint:errcheck // selected by what is in it
+		element, _ := elements[at].(map[string]any)
 		assign(element, inner, op, value)
 	}
 	return nil

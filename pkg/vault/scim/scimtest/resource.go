@@ -47,7 +47,7 @@ func (s *Server) resource(c *collection, endpoint, id, method string, query url.
 			return s.fail(http.StatusNotImplemented, "", "no PATCH")
 		}
 		next := clone(old)
-		operations, _ := body["Operations"].([]any) //nolint:errcheck // none are none
+		operations, _ := body["Operations"].([]any)
 		if problem := s.patch(next, operations); problem != nil {
 			return *problem
 		}
@@ -73,7 +73,7 @@ func (s *Server) create(c *collection, endpoint string, body map[string]any) rep
 }
 
 func (s *Server) store(c *collection, old, next map[string]any) reply {
-	id, _ := old["id"].(string) //nolint:errcheck // ids are texts in here
+	id, _ := old["id"].(string)
 	if problem := s.refuse(c, id, next); problem != nil {
 		return *problem
 	}
@@ -116,7 +116,7 @@ func (s *Server) remove(c *collection, id string) {
 	delete(c.byID, id)
 	c.ids = slices.DeleteFunc(c.ids, func(x string) bool { return x == id })
 	for _, g := range s.groups.byID {
-		members, _ := g["members"].([]any) //nolint:errcheck // none are none
+		members, _ := g["members"].([]any)
 		g["members"] = slices.DeleteFunc(members, func(m any) bool { return sub(m, "value") == id })
 	}
 }
@@ -131,7 +131,7 @@ func (s *Server) refuse(c *collection, id string, next map[string]any) *reply {
 	if c == &s.groups {
 		name = "displayName"
 	}
-	text, _ := next[name].(string) //nolint:errcheck // no text is an empty one
+	text, _ := next[name].(string)
 	if text == "" {
 		return problem(http.StatusBadRequest, "invalidValue", name+" is required")
 	}
@@ -146,7 +146,7 @@ func (s *Server) refuse(c *collection, id string, next map[string]any) *reply {
 			return problem(http.StatusConflict, "uniqueness", name+" or externalId is taken")
 		}
 	}
-	members, _ := next["members"].([]any) //nolint:errcheck // none are none
+	members, _ := next["members"].([]any)
 	for _, m := range members {
 		if _, ok := s.users.byID[sub(m, "value")]; !ok && !s.Quirks.AcceptsAnyMember {
 			return problem(http.StatusBadRequest, "invalidValue", "one or more members are not valid")
@@ -235,7 +235,7 @@ func (s *Server) filter(text string) (func(map[string]any) bool, *reply) {
 		same = func(a, b string) bool { return a == b }
 	}
 	mail := func(r map[string]any) bool {
-		mails, _ := r["emails"].([]any) //nolint:errcheck // none are none
+		mails, _ := r["emails"].([]any)
 		return slices.ContainsFunc(mails, func(m any) bool { return same(sub(m, "value"), value) })
 	}
 	switch {
@@ -248,12 +248,12 @@ func (s *Server) filter(text string) (func(map[string]any) bool, *reply) {
 }
 
 func textOf(v any) string {
-	text, _ := v.(string) //nolint:errcheck // no text is an empty one
+	text, _ := v.(string)
 	return text
 }
 
 func sub(v any, name string) string {
-	m, _ := v.(map[string]any) //nolint:errcheck // no object has nothing
+	m, _ := v.(map[string]any)
 	return textOf(m[name])
 }
 

@@ -191,7 +191,7 @@ func (s *Server) write(w http.ResponseWriter, a reply) {
 	}
 	w.Header().Set("Content-Type", "application/scim+json")
 	w.WriteHeader(a.status)
-	_ = json.NewEncoder(w).Encode(a.body) //nolint:errcheck,errchkjson // a client that has gone
+	_ = json.NewEncoder(w).Encode(a.body)
 }
 
 func (s *Server) fail(status int, scimType, detail string) reply {
@@ -238,8 +238,8 @@ func (s *Server) bulk(body map[string]any) reply {
 	}
 	var answers []any
 	for _, v := range operations {
-		o, _ := v.(map[string]any)    //nolint:errcheck // refused below as an unknown path
-		path, _ := o["path"].(string) //nolint:errcheck // likewise
+		o, _ := v.(map[string]any)
+		path, _ := o["path"].(string)
 		method, _ := o["method"].(string)
 		data, _ := o["data"].(map[string]any)
 		parts := strings.Split(strings.Trim(path, "/"), "/")

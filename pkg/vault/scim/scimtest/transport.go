@@ -30,7 +30,7 @@ func (t inProcess) RoundTrip(r *http.Request) (response *http.Response, err erro
 		in.Body = http.NoBody
 	}
 	defer func() {
-		if recover() != nil { //nolint:errcheck // the server breaks connections so
+		if recover() != nil {
 			response, err = nil, errCut
 		}
 	}()
