@@ -51,8 +51,11 @@ func TestManifest(t *testing.T) {
 		entries        []string
 		says           string // "" is accepted
 	}{
-		{"a backup of all kinds of files", listing("schedule.db", "vaults/sales.db", "directories/contoso.guard.json", "log/sales/1.jsonl"),
-			[]string{"schedule.db", "vaults/sales.db", "directories/contoso.guard.json", "log/sales/1.jsonl"}, ""},
+		{
+			"a backup of all kinds of files", listing("schedule.db", "vaults/sales.db", "directories/contoso.guard.json", "log/sales/1.jsonl"),
+			[]string{"schedule.db", "vaults/sales.db", "directories/contoso.guard.json", "log/sales/1.jsonl"},
+			"",
+		},
 		{"an empty one", listing(), nil, ""},
 		{"no manifest", "", []string{"schedule.db"}, "not whole"},
 		{"a manifest that is no JSON", "{", nil, "cannot be read"},

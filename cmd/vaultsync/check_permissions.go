@@ -16,10 +16,14 @@ type neededPermission struct {
 // neededPermissions are the least ones (facts of the service's documentation:
 // group delta, user delta).
 var neededPermissions = []neededPermission{ //nolint:gochecknoglobals // a constant table
-	{"GroupMember.Read.All", "reading groups and their members",
-		[]string{"GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}},
-	{"User.Read.All", "reading the people",
-		[]string{"User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}},
+	{
+		"GroupMember.Read.All", "reading groups and their members",
+		[]string{"GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"},
+	},
+	{
+		"User.Read.All", "reading the people",
+		[]string{"User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"},
+	},
 }
 
 // hiddenPermission is needed for groups with hidden membership, and for

@@ -40,28 +40,44 @@ func TestCheck(t *testing.T) {
 		says   []string
 	}{
 		{"everything is fine", func(*upkeep) {}, exitDone, []string{"held: reading the people", "Sales, ", ", security", "round trip", "no daemon is running", " 0 warnings, 0 failed"}},
-		{"a missing permission is named with what it is for", roles(entrasim.PermMembers), exitUnreachable,
-			[]string{"permission User.Read.All  ", "missing: it is needed for reading the people", "grant the application permission User.Read.All and give admin consent"}},
-		{"a higher permission stands in and is warned of", roles(entrasim.PermDirectory), exitDone,
-			[]string{"not held, Directory.Read.All stands in for it", "grant User.Read.All, then take Directory.Read.All away"}},
-		{"superfluous permissions are named, and those that write", roles(entrasim.PermMembers, entrasim.PermUsers, "Group.ReadWrite.All", "Mail.Read"), exitDone,
-			[]string{"permission Group.ReadWrite.All", "held and not needed: it can change the tenant", "take Mail.Read away", "2 warnings"}},
+		{
+			"a missing permission is named with what it is for", roles(entrasim.PermMembers), exitUnreachable,
+			[]string{"permission User.Read.All  ", "missing: it is needed for reading the people", "grant the application permission User.Read.All and give admin consent"},
+		},
+		{
+			"a higher permission stands in and is warned of", roles(entrasim.PermDirectory), exitDone,
+			[]string{"not held, Directory.Read.All stands in for it", "grant User.Read.All, then take Directory.Read.All away"},
+		},
+		{
+			"superfluous permissions are named, and those that write", roles(entrasim.PermMembers, entrasim.PermUsers, "Group.ReadWrite.All", "Mail.Read"), exitDone,
+			[]string{"permission Group.ReadWrite.All", "held and not needed: it can change the tenant", "take Mail.Read away", "2 warnings"},
+		},
 		{"no consent at all", roles(), exitUnreachable, []string{"the token carries no application permission", "GroupMember.Read.All and User.Read.All"}},
-		{"the permission for hidden groups is superfluous without one", roles(entrasim.PermMembers, entrasim.PermUsers, entrasim.PermHidden), exitDone,
-			[]string{"Member.Read.Hidden", "no configured group has a hidden membership"}},
-		{"a hidden group without the permission", func(u *upkeep) { group("id: " + u.id("group Secret"))(u) }, exitUnreachable,
-			[]string{"permission Member.Read.Hidden", "missing"}},
-		{"a hidden group with the permission is a warning", both(roles(entrasim.PermMembers, entrasim.PermUsers, entrasim.PermHidden), func(u *upkeep) { group("id: " + u.id("group Secret"))(u) }), exitDone,
-			[]string{"its membership is hidden", "held: needed for Secret"}},
+		{
+			"the permission for hidden groups is superfluous without one", roles(entrasim.PermMembers, entrasim.PermUsers, entrasim.PermHidden), exitDone,
+			[]string{"Member.Read.Hidden", "no configured group has a hidden membership"},
+		},
+		{
+			"a hidden group without the permission", func(u *upkeep) { group("id: " + u.id("group Secret"))(u) }, exitUnreachable,
+			[]string{"permission Member.Read.Hidden", "missing"},
+		},
+		{
+			"a hidden group with the permission is a warning", both(roles(entrasim.PermMembers, entrasim.PermUsers, entrasim.PermHidden), func(u *upkeep) { group("id: " + u.id("group Secret"))(u) }), exitDone,
+			[]string{"its membership is hidden", "held: needed for Secret"},
+		},
 		{"a dynamic group is a warning", func(u *upkeep) { group("id: " + u.id("group Ruled"))(u) }, exitDone, []string{"its members follow a rule"}},
 		{"a deleted group", func(u *upkeep) { u.change("delete group Sales") }, exitUsage, []string{"deleted or never there", "correct the id"}},
 		{"a name that no group has", group(`name: "Salse"`), exitUsage, []string{`group "Salse"`, "no group of the directory is called so", "vaultsync directory groups contoso"}},
 		{"a name that two groups have", group(`name: Twin`), exitUsage, []string{"2 groups are called so", "by its id"}},
 		{"a name is resolved", group(`name: Readers`), exitDone, []string{`group "Readers"`, "Readers, "}},
-		{"a wrong secret", func(u *upkeep) { put(u.t, filepath.Join(u.dir, "contoso.secret"), "not-the-secret") }, exitUnreachable,
-			[]string{"AADSTS7000215", "secret's value, not its id"}},
-		{"a missing secret", func(u *upkeep) { _ = os.Remove(filepath.Join(u.dir, "contoso.secret")) }, exitUsage,
-			[]string{"no such file", "vaultsync secret set contoso", "not tried: the credential cannot be read"}},
+		{
+			"a wrong secret", func(u *upkeep) { put(u.t, filepath.Join(u.dir, "contoso.secret"), "not-the-secret") }, exitUnreachable,
+			[]string{"AADSTS7000215", "secret's value, not its id"},
+		},
+		{
+			"a missing secret", func(u *upkeep) { _ = os.Remove(filepath.Join(u.dir, "contoso.secret")) }, exitUsage,
+			[]string{"no such file", "vaultsync secret set contoso", "not tried: the credential cannot be read"},
+		},
 		{"an empty secret", func(u *upkeep) { put(u.t, filepath.Join(u.dir, "contoso.secret"), "") }, exitUsage, []string{"is empty"}},
 		{"a secret for everybody", func(u *upkeep) {
 			if runtime.GOOS == "windows" {
@@ -81,7 +97,7 @@ func TestCheck(t *testing.T) {
 		}, exitDone, []string{"the group of", "unless the service runs with that group"}},
 		{"a directory out of reach", func(u *upkeep) { _ = u.site.graph.Close() }, exitUnreachable, []string{"sign-in", "out of reach"}},
 		{"a configuration with two faults names both places", func(u *upkeep) {
-			put(u.t, filepath.Join(u.dir, "vaults.d", "sales.yaml"), "vault: sales\ndirectory: contoso\nstore: {type: embeded}\ngruops: []\n")
+			put(u.t, filepath.Join(u.dir, "vaults.d", "sales.yaml"), "vault: sales\ndirectory: contoso\nstore: {type: embed}\ngruops: []\n")
 		}, exitUsage, []string{"sales.yaml:3:", "sales.yaml:4:", "embedded", "gruops"}},
 		{"a scope that cannot be compiled", func(u *upkeep) { u.sales("id: "+u.id("group Sales"), "scope: 'user.('\n") }, exitUsage, []string{"scope"}},
 		{"no vault is a warning", func(u *upkeep) { _ = os.Remove(filepath.Join(u.dir, "vaults.d", "sales.yaml")) }, exitDone, []string{"no vault is configured"}},
@@ -181,9 +197,11 @@ type fakeDirectory struct {
 func (f fakeDirectory) Pull(context.Context, directory.Request, func(directory.Page) error) error {
 	return errors.New("not asked for")
 }
+
 func (f fakeDirectory) Groups(context.Context, []identity.ObjectID) ([]directory.GroupInfo, error) {
 	return f.groups, f.asked
 }
+
 func (f fakeDirectory) Search(context.Context, string, bool, int) ([]directory.GroupInfo, error) {
 	return f.groups, f.asked
 }

@@ -37,7 +37,11 @@ func TestManual(t *testing.T) {
 			}
 			for line := range strings.Lines(text) {
 				line = strings.TrimSuffix(line, "\n")
-				if len([]rune(line)) > manualWidth+12 || strings.Contains(line, "**") || strings.HasPrefix(line, "|") {
+				width := manualWidth
+				if strings.HasPrefix(line, "    ") {
+					width = 110 // an example is not broken
+				}
+				if len([]rune(line)) > width+2 || strings.Contains(line, "**") || strings.HasPrefix(line, "|") {
 					t.Errorf("%q", line)
 				}
 			}

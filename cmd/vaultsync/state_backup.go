@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -269,13 +270,13 @@ func isStatePath(name string) bool {
 		return false
 	}
 	dir, base := path.Split(name)
-	switch {
-	case dir == "":
+	switch dir {
+	case "":
 		return base == timesFile || base == embeddedFile
-	case dir == vaultsDir+"/":
+	case vaultsDir + "/":
 		return path.Ext(base) == ".db"
-	case dir == directoriesDir+"/":
-		return path.Ext(base) == ".db" || len(base) > len(guardSuffix) && base[len(base)-len(guardSuffix):] == guardSuffix
+	case directoriesDir + "/":
+		return path.Ext(base) == ".db" || strings.HasSuffix(base, guardSuffix)
 	default:
 		log, vault := path.Split(path.Clean(dir))
 		return log == logDir+"/" && vault != "" && path.Ext(base) == ".jsonl"

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -177,8 +178,8 @@ func (s *session) exchange(dataDir, room string) error {
 	before := filepath.Join(dataDir, "replaced-"+time.Now().UTC().Format(asideTime))
 	var done [][2]string
 	move := func(from, to string) error {
-		if info, err := os.Stat(from); err != nil || info.IsDir() && os.Remove(from) == nil {
-			return nil // not there, or an empty folder
+		if !exists(from) || isEmptyFolder(from) && os.Remove(from) == nil {
+			return nil
 		}
 		if err := os.Rename(from, to); err != nil {
 			return fmt.Errorf("put %s in place: %w", to, err)
@@ -203,8 +204,13 @@ func (s *session) exchange(dataDir, room string) error {
 		}
 		return ownFolder(dataDir)
 	}
-	for i := len(done) - 1; i >= 0; i-- {
-		err = errors.Join(err, os.Rename(done[i][1], done[i][0]))
+	for _, d := range slices.Backward(done) {
+		err = errors.Join(err, os.Rename(d[1], d[0]))
 	}
 	return errors.Join(err, os.Remove(before))
+}
+
+func isEmptyFolder(path string) bool {
+	entries, err := os.ReadDir(path)
+	return err == nil && len(entries) == 0
 }

@@ -53,7 +53,7 @@ func newUpkeep(t *testing.T, groups ...string) *upkeep {
 	}
 	s := startSite(t, "contoso", tenant, "patience: 1s\nfreshness: 1ns\n")
 	u := &upkeep{t: t, site: s, fleet: &fleet{dir: t.TempDir(), sites: []*site{s}}}
-	u.fleet.write(t)
+	u.write(t)
 	if err := os.Chmod(filepath.Join(u.dir, "contoso.secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
