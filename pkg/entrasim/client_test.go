@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -83,9 +84,7 @@ func (c *client) form(with url.Values) answer {
 		"client_id":  {entrasim.DemoClientID},
 		"scope":      {c.server.URL() + "/.default openid offline_access profile"},
 	}
-	for name, values := range with {
-		form[name] = values
-	}
+	maps.Copy(form, with)
 	return c.formTo(c.tenant.ID().String(), form)
 }
 
@@ -120,9 +119,7 @@ func (c *client) try(method, target string, body any) (answer, error) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	for name, values := range c.header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, c.header)
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}

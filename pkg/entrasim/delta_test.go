@@ -204,8 +204,10 @@ func TestNextRound(t *testing.T) {
 		want                     string // of the entry, "" for none at all
 	}{
 		{"no change is an empty round", groupsDelta, "", "group Sales", ""},
-		{"a member who left is removed with the reason deleted", groupsDelta, "-member Sales EU: bob@contoso.com", "group Sales EU",
-			`map[displayName:Sales EU id:ID members@delta:[map[@odata.type:#microsoft.graph.user @removed:map[reason:deleted] id:bob@contoso.com]]]`},
+		{
+			"a member who left is removed with the reason deleted", groupsDelta, "-member Sales EU: bob@contoso.com", "group Sales EU",
+			`map[displayName:Sales EU id:ID members@delta:[map[@odata.type:#microsoft.graph.user @removed:map[reason:deleted] id:bob@contoso.com]]]`,
+		},
 		{"a member who came and went is no change", groupsDelta, "+member Sales: eve@contoso.com\n-member Sales: eve@contoso.com", "group Sales", ""},
 		{"a change inside a nested group does not surface its parent", groupsDelta, "+member Sales EU: eve@contoso.com", "group Sales", ""},
 		{"a membership is no change to who follows names only", "/v1.0/groups/delta?$select=displayName", "+member Sales: eve@contoso.com", "group Sales", ""},
@@ -215,8 +217,10 @@ func TestNextRound(t *testing.T) {
 		{"a purged group is deleted", groupsDelta, "purge group Sales", "group Sales", "map[@removed:map[reason:deleted] id:ID]"},
 		{"a restored group comes without its members", groupsDelta, "delete group Sales\nrestore group Sales", "group Sales", "map[displayName:Sales id:ID]"},
 		{"a soft-deleted user says nothing in groups", groupsDelta, "delete user bob@contoso.com", "group Sales EU", ""},
-		{"a purged user leaves his groups", groupsDelta, "purge user bob@contoso.com", "group Sales EU",
-			`map[displayName:Sales EU id:ID members@delta:[map[@odata.type:#microsoft.graph.user @removed:map[reason:deleted] id:bob@contoso.com]]]`},
+		{
+			"a purged user leaves his groups", groupsDelta, "purge user bob@contoso.com", "group Sales EU",
+			`map[displayName:Sales EU id:ID members@delta:[map[@odata.type:#microsoft.graph.user @removed:map[reason:deleted] id:bob@contoso.com]]]`,
+		},
 		{"a soft-deleted user is removed with the reason changed", usersDelta, "delete user ann@contoso.com", "ann@contoso.com", "map[@removed:map[reason:changed] id:ID]"},
 		{"a purged user is removed with the reason deleted", usersDelta, "purge user ann@contoso.com", "ann@contoso.com", "map[@removed:map[reason:deleted] id:ID]"},
 		{"a restored user has no annotation", "/v1.0/users/delta?$select=mail", "delete user ann@contoso.com\nrestore user ann@contoso.com", "ann@contoso.com", "map[id:ID mail:ann@contoso.com]"},

@@ -115,9 +115,9 @@ func (t *Tenant) decode(text string) (cursor, error) {
 	return c, nil
 }
 
-// roundKey names the round that a cursor belongs to.
+// roundKey names the round that a cursor belongs to, whatever page of it the
+// cursor is at.
 func (c cursor) roundKey() string {
-	c.offset, c.serial, c.issued, c.delta = 0, 0, time.Time{}, false
 	b := make([]byte, 0, 64+16*len(c.filter))
 	b = append(b, byte(c.kind))
 	for _, set := range []bool{c.initial, c.sel.members, c.shape.interleave, c.shape.former} {

@@ -85,7 +85,7 @@ func Demo() *Tenant {
 		}
 		n, err := t.addGroup(spec)
 		if err != nil {
-			panic(err) // the list above names each group once; a test makes the tenant
+			panic(err) //nolint:forbidigo // the list above names each group once; a test makes the tenant
 		}
 		groups[g.name] = n
 		if g.in != "" {

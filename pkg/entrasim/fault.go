@@ -3,6 +3,7 @@ package entrasim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -194,10 +195,8 @@ func FaultKinds() []FaultKind {
 }
 
 func (f Fault) validate() error {
-	for _, kind := range FaultKinds() {
-		if f.Kind == kind {
-			return nil
-		}
+	if slices.Contains(FaultKinds(), f.Kind) {
+		return nil
 	}
 	return fmt.Errorf("unknown fault %q", f.Kind)
 }
@@ -207,6 +206,7 @@ func (f Fault) needsForeign() bool {
 	switch f.Kind {
 	case FaultForeignNext, FaultForeignDelta, FaultForeignLocation, FaultRedirect:
 		return true
+	default:
+		return false
 	}
-	return false
 }

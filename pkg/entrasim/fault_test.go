@@ -178,9 +178,13 @@ func TestFaultsOfARound(t *testing.T) {
 		f := follow(c)
 		var faults []*entrasim.Fault
 		for _, fault := range []entrasim.Fault{
-			{Kind: entrasim.FaultEmptyPages, Probability: 0.3, Seed: 1}, {Kind: entrasim.FaultRepeat, Count: 2},
-			{Kind: entrasim.FaultShuffle, Seed: 2}, {Kind: entrasim.FaultKeyOrder, Probability: 0.5},
-			{Kind: entrasim.FaultRemovedInInitial}, {Kind: entrasim.FaultSparse}, {Kind: entrasim.FaultReplay, Count: 15},
+			{Kind: entrasim.FaultEmptyPages, Probability: 0.3, Seed: 1},
+			{Kind: entrasim.FaultRepeat, Count: 2},
+			{Kind: entrasim.FaultShuffle, Seed: 2},
+			{Kind: entrasim.FaultKeyOrder, Probability: 0.5},
+			{Kind: entrasim.FaultRemovedInInitial},
+			{Kind: entrasim.FaultSparse},
+			{Kind: entrasim.FaultReplay, Count: 15},
 		} {
 			faults = append(faults, inject(t, c, fault))
 		}
@@ -268,7 +272,10 @@ func TestFaultsOfARound(t *testing.T) {
 		c := start(t, small)
 		link, _, _ := c.round(usersDelta)
 		for _, f := range []entrasim.Fault{
-			{Status: 0}, {Status: 410}, {Status: 410, NoLocation: true}, {Status: 410, NoBody: true},
+			{Status: 0},
+			{Status: 410},
+			{Status: 410, NoLocation: true},
+			{Status: 410, NoBody: true},
 			{Status: 400, Code: "Directory_ExpiredPageToken"},
 		} {
 			f.Kind, f.Times = entrasim.FaultTokenExpired, 1

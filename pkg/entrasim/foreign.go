@@ -1,6 +1,7 @@
 package entrasim
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -35,11 +36,11 @@ func (s *Server) Foreign() (*Foreign, error) {
 	if s.foreign != nil {
 		return s.foreign, nil
 	}
-	secure, err := net.Listen("tcp", "127.0.0.1:0")
+	secure, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start the foreign listener: %w", err)
 	}
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	plain, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		_ = secure.Close()
 		return nil, fmt.Errorf("start the foreign listener: %w", err)

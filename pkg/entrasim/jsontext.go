@@ -1,7 +1,6 @@
 package entrasim
 
 import (
-	"encoding/json"
 	"strconv"
 	"unicode/utf8"
 )
@@ -81,7 +80,7 @@ func (t *Tenant) appendProperties(b []byte, o *object, mask uint64, f fill) []by
 		return t.appendGroupProperties(b, o, mask, f)
 	}
 	s := t.userSchema
-	for p := property(0); p < userExt1; p++ {
+	for p := range userExt1 {
 		if mask&p.bit() == 0 {
 			continue
 		}
@@ -194,10 +193,4 @@ func (t *Tenant) appendGroupProperties(b []byte, o *object, mask uint64, f fill)
 		}
 	}
 	return b
-}
-
-// quoted is a JSON string for the few places that build text.
-func quoted(s string) string {
-	b, _ := json.Marshal(s) // a string always marshals
-	return string(b)
 }

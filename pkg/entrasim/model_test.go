@@ -45,8 +45,10 @@ type follower struct {
 }
 
 func follow(c *client) *follower {
-	return &follower{users: newView(), groups: newView(),
-		usersLink: "/v1.0/users/delta?$select=userPrincipalName", groupsLink: groupsDelta}
+	return &follower{
+		users: newView(), groups: newView(),
+		usersLink: "/v1.0/users/delta?$select=userPrincipalName", groupsLink: groupsDelta,
+	}
 }
 
 func (f *follower) pull(c *client) {

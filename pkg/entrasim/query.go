@@ -16,7 +16,7 @@ type query map[string]string
 // which a shell that expands $filter causes [ISSUE docs#20602].
 func parseQuery(raw string) (q query, unnamed bool) {
 	q = query{}
-	for _, part := range strings.Split(raw, "&") {
+	for part := range strings.SplitSeq(raw, "&") {
 		if part == "" {
 			continue
 		}

@@ -3,6 +3,7 @@ package entrasim
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -289,7 +290,7 @@ func (c *call) getByIDs() reply {
 	if len(body.IDs) == 0 || len(body.IDs) > maxIDs {
 		return c.failure(http.StatusBadRequest, codeRequestBad, "Invalid number of ids: "+itoa(len(body.IDs))+". Between 1 and 1000 are allowed.")
 	}
-	if c.rules.GetByIdsNeedsDirectory && !c.may(PermDirectory) || !c.mayReadUsers() && !c.mayReadGroups() {
+	if c.rules.GetByIDsNeedsDirectory && !c.may(PermDirectory) || !c.mayReadUsers() && !c.mayReadGroups() {
 		return c.denied()
 	}
 	masks, bad := c.maskByKind()
@@ -335,11 +336,9 @@ func (c *call) maskByKind() (kindMasks, *reply) {
 	userMask, _, unknownUser := u.selectMask(names)
 	groupMask, _, unknownGroup := g.selectMask(names)
 	for _, name := range unknownUser {
-		for _, other := range unknownGroup {
-			if name == other {
-				r := c.failure(http.StatusBadRequest, codeBadRequest, "Could not find a property named '"+name+"' on type 'microsoft.graph.directoryObject'.")
-				return kindMasks{}, &r
-			}
+		if slices.Contains(unknownGroup, name) {
+			r := c.failure(http.StatusBadRequest, codeBadRequest, "Could not find a property named '"+name+"' on type 'microsoft.graph.directoryObject'.")
+			return kindMasks{}, &r
 		}
 	}
 	return kindMasks{userMask, groupMask}, nil

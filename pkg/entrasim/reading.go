@@ -1,5 +1,7 @@
 package entrasim
 
+import "slices"
+
 // Life says whether an object is in the tenant.
 type Life uint8
 
@@ -93,10 +95,8 @@ func (t *Tenant) MayReadHidden() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for _, app := range t.apps {
-		for _, role := range app.Roles {
-			if role == PermHidden {
-				return true
-			}
+		if slices.Contains(app.Roles, PermHidden) {
+			return true
 		}
 	}
 	return false

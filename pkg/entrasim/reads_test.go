@@ -218,7 +218,7 @@ func TestGetByIds(t *testing.T) {
 		}
 	})
 	t.Run("Directory.Read.All is asked for by rule", func(t *testing.T) {
-		c.tenant.SetRules(func(r *entrasim.Rules) { r.GetByIdsNeedsDirectory = true })
+		c.tenant.SetRules(func(r *entrasim.Rules) { r.GetByIDsNeedsDirectory = true })
 		if a := ask("", ids, nil); a.status != 403 {
 			t.Errorf("%d", a.status)
 		}

@@ -73,8 +73,8 @@ type Rules struct {
 	// HiddenForbidden answers /members of a hidden group with 403 when
 	// Member.Read.Hidden is missing; otherwise the list is empty [INFER].
 	HiddenForbidden bool `json:"hiddenForbidden"`
-	// GetByIdsNeedsDirectory asks for Directory.Read.All [DOC-old].
-	GetByIdsNeedsDirectory bool `json:"getByIdsNeedsDirectory"`
+	// GetByIDsNeedsDirectory asks for Directory.Read.All [DOC-old].
+	GetByIDsNeedsDirectory bool `json:"getByIdsNeedsDirectory"`
 	// CastNeedsCount asks for ConsistencyLevel and $count on an OData cast
 	// [DOC-old].
 	CastNeedsCount bool `json:"castNeedsCount"`

@@ -92,7 +92,7 @@ func Start(options Options, tenants ...*Tenant) (*Server, error) {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("start the simulated tenant: %w", err)
 	}

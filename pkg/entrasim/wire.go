@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -17,16 +18,14 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, rep reply, path st
 	fault := func(kind FaultKind) *Fault { return s.faults.take(kind, path, false) }
 	if fault(FaultHang) != nil {
 		<-r.Context().Done()
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to break a connection
 	}
 	body := rep.body
 	if fault(FaultBOM) != nil {
 		body = append([]byte("\xef\xbb\xbf"), body...)
 	}
 	header := w.Header()
-	for name, values := range rep.header {
-		header[name] = values
-	}
+	maps.Copy(header, rep.header)
 	if f := fault(FaultContentType); f != nil {
 		header.Set("Content-Type", "text/html; charset=utf-8")
 		if f.Body != "" {
@@ -43,7 +42,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, rep reply, path st
 		header.Set("Content-Length", itoa(max(len(body), 1)))
 		w.WriteHeader(rep.status)
 		flush(w)
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to break a connection
 	}
 	w.WriteHeader(rep.status)
 	if f := fault(FaultTruncate); f != nil && len(body) > 0 {
@@ -53,7 +52,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, rep reply, path st
 		}
 		_, _ = w.Write(body[:n])
 		flush(w)
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to break a connection
 	}
 	if f := fault(FaultDrip); f != nil {
 		drip(r.Context(), w, body, max(f.Count, 1), f.Delay)
@@ -82,7 +81,7 @@ func drip(ctx context.Context, w http.ResponseWriter, body []byte, size int, pau
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			panic(http.ErrAbortHandler)
+			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to break a connection
 		}
 	}
 }

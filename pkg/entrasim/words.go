@@ -99,11 +99,3 @@ func splitOutside(s string, separator byte, limit int) []string {
 	}
 	return append(parts, s[start:])
 }
-
-// quote writes a word so that splitWords reads it back.
-func quote(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\r\n\"\\#=,:") {
-		return s
-	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}

@@ -32,7 +32,7 @@ func TestTheEngineHoldsWhicheverWayTheServiceBehaves(t *testing.T) {
 		{"an expired token is 410 without body", func(r *entrasim.Rules) { r.ExpiredGone, r.GoneBody = true, false }},
 		{"expired tokens are good", func(r *entrasim.Rules) { r.Lenient = true }},
 		{"a hidden group is refused", func(r *entrasim.Rules) { r.HiddenForbidden = true }},
-		{"getByIds wants another permission", func(r *entrasim.Rules) { r.GetByIdsNeedsDirectory = true }},
+		{"getByIds wants another permission", func(r *entrasim.Rules) { r.GetByIDsNeedsDirectory = true }},
 		{"the bucket is enforced", func(r *entrasim.Rules) { r.Throttle = true }},
 		{"the bucket is enforced with 424 in batches", func(r *entrasim.Rules) { r.Throttle, r.BatchThrottle424 = true, true }},
 		{"extra parameters are refused", func(r *entrasim.Rules) { r.ExtraParametersRejected, r.TopRejected = true, true }},

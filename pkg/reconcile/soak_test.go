@@ -166,7 +166,7 @@ func (s *soak) rules() {
 		r.Interleave, r.RemovedInInitial, r.GroupRestoreReplays = coin(), coin(), coin()
 		r.ExpiredGone, r.GoneBody, r.GoneLocation, r.BatchThrottle424 = coin(), coin(), coin(), coin()
 		r.SoftDeleted = []entrasim.SoftDeletedMembers{entrasim.MembersListed, entrasim.MembersRemoved, entrasim.MembersOmitted}[s.random.IntN(3)]
-		r.PurgeSilent, r.GetByIdsNeedsDirectory, r.HiddenForbidden = coin(), coin(), coin()
+		r.PurgeSilent, r.GetByIDsNeedsDirectory, r.HiddenForbidden = coin(), coin(), coin()
 	})
 }
 
