@@ -60,7 +60,8 @@ func (c crowd) stream(i int, s directory.Stream, deliver func(directory.Page) er
 				k := (n * 7919) % c.people // another order than that of the members
 				login := fmt.Sprintf("firstname.lastname%07d@contoso.com", k)
 				page.People = append(page.People, directory.PersonChange{ID: c.id(k), Attributes: map[string]string{
-					identity.UserPrincipalName: login, identity.Mail: login, identity.DisplayName: fmt.Sprintf("Firstname Lastname %d %d", k, c.revision), identity.AccountEnabled: "true"}})
+					identity.UserPrincipalName: login, identity.Mail: login, identity.DisplayName: fmt.Sprintf("Firstname Lastname %d %d", k, c.revision), identity.AccountEnabled: "true",
+				}})
 			}
 			if err := deliver(page); err != nil {
 				return err
@@ -103,6 +104,7 @@ func BenchmarkFirstRead(b *testing.B) { benchmarkFirst(b, 100_000) }
 func BenchmarkFirstReadMillion(b *testing.B) { benchmarkFirst(b, 1_000_000) }
 
 func benchmarkFirst(b *testing.B, people int) {
+	b.Helper()
 	c := crowd{people: people, groups: 200, memberships: 5}
 	for b.Loop() {
 		path := filepath.Join(b.TempDir(), "m")

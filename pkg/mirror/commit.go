@@ -226,6 +226,44 @@ func (r *round) write(ctx context.Context, o *outcome) error {
 
 // writeRest writes all but the people.
 func (r *round) writeRest(tx *bolt.Tx, o *outcome, moved bool) error {
+	if err := r.writeGroups(tx, o); err != nil {
+		return err
+	}
+	base, next := r.base, o.next
+	sets := []struct {
+		key      []byte
+		old, new *roaring.Bitmap
+	}{{keyGone, base.gone, next.gone}, {keyDisabled, base.disabled, next.disabled}, {keyProfiled, base.profiled, next.profiled}}
+	for _, s := range sets {
+		if s.old == s.new {
+			continue
+		}
+		if err := putSet(tx, s.key, s.new); err != nil {
+			return err
+		}
+	}
+	if r.people.reselect {
+		if err := put(tx, bucketMeta, keySelect, encodeSelect(next.sel)); err != nil {
+			return err
+		}
+	}
+	if !moved {
+		return nil
+	}
+	o.touched.RunOptimize()
+	entry := feedEntry{at: r.now, people: o.touched, groups: slices.SortedFunc(maps.Keys(o.changed), identity.ObjectID.Compare)}
+	value, err := entry.encode()
+	if err != nil {
+		return err
+	}
+	if err := put(tx, bucketFeed, revisionKey(next.head.revision), value); err != nil {
+		return err
+	}
+	return pruneFeed(tx, 0, r.now)
+}
+
+// writeGroups writes the groups that changed and the streams they are read by.
+func (r *round) writeGroups(tx *bolt.Tx, o *outcome) error {
 	base, next := r.base, o.next
 	for _, id := range slices.SortedFunc(maps.Keys(o.changed), identity.ObjectID.Compare) {
 		g := next.groups[id]
@@ -259,35 +297,5 @@ func (r *round) writeRest(tx *bolt.Tx, o *outcome, moved bool) error {
 			return err
 		}
 	}
-	sets := []struct {
-		key      []byte
-		old, new *roaring.Bitmap
-	}{{keyGone, base.gone, next.gone}, {keyDisabled, base.disabled, next.disabled}, {keyProfiled, base.profiled, next.profiled}}
-	for _, s := range sets {
-		if s.old == s.new {
-			continue
-		}
-		if err := putSet(tx, s.key, s.new); err != nil {
-			return err
-		}
-	}
-	if r.people.reselect {
-		if err := put(tx, bucketMeta, keySelect, encodeSelect(next.sel)); err != nil {
-			return err
-		}
-	}
-	if !moved {
-		return nil
-	}
-	o.touched.RunOptimize()
-	entry := feedEntry{at: r.now, people: o.touched, groups: slices.SortedFunc(maps.Keys(o.changed), identity.ObjectID.Compare)}
-	value, err := entry.encode()
-	if err != nil {
-		return err
-	}
-	if err := put(tx, bucketFeed, revisionKey(next.head.revision), value); err != nil {
-		return err
-	}
-	_, err = pruneFeed(tx, 0, r.now)
-	return err
+	return nil
 }

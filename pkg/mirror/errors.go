@@ -51,14 +51,14 @@ func (e *Error) Unwrap() []error {
 
 // Hint says what to do.
 func (e *Error) Hint() string {
-	switch e.Kind {
-	case ErrOtherTenant:
+	switch {
+	case errors.Is(e.Kind, ErrOtherTenant):
 		return "correct the tenant in the configuration, or move " + e.Path + " away to begin anew with the tenant configured"
-	case ErrLocked:
+	case errors.Is(e.Kind, ErrLocked):
 		return "the service holds this file while it runs: ask the service, or stop it first"
-	case ErrDamaged:
+	case errors.Is(e.Kind, ErrDamaged):
 		return "move " + e.Path + " away: it is read anew from the directory, and the vaults are evaluated in full against it"
-	case ErrNewer:
+	case errors.Is(e.Kind, ErrNewer):
 		return "install the version that wrote it, or move " + e.Path + " away to read the directory anew"
 	default:
 		return ""

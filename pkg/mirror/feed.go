@@ -33,8 +33,7 @@ func (m *Mirror) Forget(upTo uint64) error {
 			return err
 		}
 		err = m.step("prune the feed", func(tx *bolt.Tx) error {
-			_, err := pruneFeed(tx, upTo, now)
-			return err
+			return pruneFeed(tx, upTo, now)
 		})
 		if err != nil {
 			return fmt.Errorf("mirror %s: forget: %w", m.path, err)
@@ -43,15 +42,15 @@ func (m *Mirror) Forget(upTo uint64) error {
 	})
 }
 
-// pruneFeed deletes the oldest entries and says how many.
-func pruneFeed(tx *bolt.Tx, upTo uint64, now time.Time) (int, error) {
+// pruneFeed deletes the oldest entries.
+func pruneFeed(tx *bolt.Tx, upTo uint64, now time.Time) error {
 	b := tx.Bucket(bucketFeed)
 	var keys [][]byte
 	c := b.Cursor()
 	for key, sealed := c.First(); key != nil; key, sealed = c.Next() {
 		due, err := forgettable(key, sealed, upTo, now)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if !due {
 			break
@@ -59,14 +58,14 @@ func pruneFeed(tx *bolt.Tx, upTo uint64, now time.Time) (int, error) {
 		keys = append(keys, slices.Clone(key))
 	}
 	if len(keys) == 0 {
-		return 0, nil
+		return nil
 	}
 	for _, key := range keys {
 		if err := b.Delete(key); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return len(keys), put(tx, bucketMeta, keyFloor, slices.Clone(keys[len(keys)-1]))
+	return put(tx, bucketMeta, keyFloor, slices.Clone(keys[len(keys)-1]))
 }
 
 func forgettable(key, sealed []byte, upTo uint64, now time.Time) (bool, error) {

@@ -104,7 +104,7 @@ func TestOpenRefusesWhatItMustNotUse(t *testing.T) {
 			if after, _ := os.ReadFile(path); !bytes.Equal(after, wrecked) {
 				t.Fatal("the refused file was written to")
 			}
-			if c.want == ErrLocked {
+			if errors.Is(c.want, ErrLocked) {
 				return
 			}
 			if err := os.WriteFile(path, saved, 0o600); err != nil {

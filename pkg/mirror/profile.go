@@ -28,15 +28,15 @@ func encodeProfile(sel []string, attributes map[string]string) []byte {
 	last := ""
 	for _, name := range sel {
 		value := attributes[name]
-		switch {
-		case value == "":
+		switch value {
+		case "":
 			b = append(b, entryAbsent)
 			continue
-		case value == "true":
+		case "true":
 			b = append(b, entryTrue)
-		case value == "false":
+		case "false":
 			b = append(b, entryFalse)
-		case value == last:
+		case last:
 			b = append(b, entryRepeat)
 		default:
 			b = binary.AppendUvarint(b, uint64(len(value))+entryText)

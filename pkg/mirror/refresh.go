@@ -332,7 +332,7 @@ func (r *round) deliver(jobs []*job, page directory.Page) error {
 func (r *round) take(j *job, page directory.Page) error {
 	if page.Err != nil {
 		j.err = page.Err
-		return nil
+		return nil //nolint:nilerr // a job's failure is its own: the others go on
 	}
 	if j.err != nil || j.newLink != "" {
 		return fmt.Errorf("%s: a page after its end: %w", j, directory.ErrProtocol)

@@ -177,25 +177,9 @@ func (m *Mirror) dropUnseen(bucket []byte, next uint32) error {
 	for {
 		var keys [][]byte
 		err := m.db.View(func(tx *bolt.Tx) error {
-			c := tx.Bucket(bucket).Cursor()
-			k, v := c.Seek(from)
-			if from == nil && string(bucket) == string(bucketPeople) {
-				k, v = c.Seek(numberKey(next))
-			}
-			for ; k != nil && len(keys) < m.opt.portion; k, v = c.Next() {
-				unseen := string(bucket) == string(bucketPeople)
-				if !unseen {
-					value, err := unseal("ids", k, v)
-					if err != nil {
-						return err
-					}
-					unseen = len(value) == 4 && binary.BigEndian.Uint32(value) >= next
-				}
-				if unseen {
-					keys = append(keys, slices.Clone(k))
-				}
-			}
-			return nil
+			var err error
+			keys, err = unseenKeys(tx, bucket, from, next, m.opt.portion)
+			return err
 		})
 		if err != nil || len(keys) == 0 {
 			return err
@@ -213,6 +197,32 @@ func (m *Mirror) dropUnseen(bucket []byte, next uint32) error {
 		}
 		from = keys[len(keys)-1]
 	}
+}
+
+// unseenKeys are at most portion keys, not before from, of records of numbers
+// from next on.
+func unseenKeys(tx *bolt.Tx, bucket, from []byte, next uint32, portion int) ([][]byte, error) {
+	people := string(bucket) == string(bucketPeople)
+	c := tx.Bucket(bucket).Cursor()
+	k, v := c.Seek(from)
+	if from == nil && people {
+		k, v = c.Seek(numberKey(next))
+	}
+	var keys [][]byte
+	for ; k != nil && len(keys) < portion; k, v = c.Next() {
+		unseen := people
+		if !unseen {
+			value, err := unseal("ids", k, v)
+			if err != nil {
+				return nil, err
+			}
+			unseen = len(value) == 4 && binary.BigEndian.Uint32(value) >= next
+		}
+		if unseen {
+			keys = append(keys, slices.Clone(k))
+		}
+	}
+	return keys, nil
 }
 
 // foldOverlay moves the overlay into the people. Readers see the same before,
