@@ -153,7 +153,7 @@ func (c Change) Key() string {
 
 func writePart(h hash.Hash, parts ...string) {
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s;", len(p), p)
+		_, _ = fmt.Fprintf(h, "%d:%s;", len(p), p)
 	}
 }
 

@@ -278,6 +278,6 @@ func (c *computation) dropUnfreed() {
 
 func fingerprintOf(text string) uint64 {
 	h := fnv.New64a()
-	h.Write([]byte(text)) //nolint:errcheck,revive // a hash does not fail
+	_, _ = h.Write([]byte(text)) // a hash does not fail
 	return max(1, h.Sum64())
 }

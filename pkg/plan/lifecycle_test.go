@@ -113,11 +113,16 @@ func TestEnableDisabledUsers(t *testing.T) {
 		policy, by string
 		want       bool
 	}{
-		{"own", "us", true}, {"own", "hands", false},
-		{"all", "us", true}, {"all", "hands", true},
-		{"never", "us", false}, {"never", "hands", false},
+		{"own", "us", true},
+		{"own", "hands", false},
+		{"all", "us", true},
+		{"all", "hands", true},
+		{"never", "us", false},
+		{"never", "hands", false},
 		// Hands enabled whom we had disabled, and disabled them again.
-		{"own", "us, then hands", false}, {"all", "us, then hands", true}, {"never", "us, then hands", false},
+		{"own", "us, then hands", false},
+		{"all", "us, then hands", true},
+		{"never", "us, then hands", false},
 	} {
 		t.Run(c.policy+" with a leaver disabled by "+c.by+" who returns", func(t *testing.T) {
 			t.Parallel()

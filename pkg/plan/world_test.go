@@ -124,7 +124,7 @@ func (w *world) add(specs ...string) {
 	for _, spec := range specs {
 		name, groups, _ := strings.Cut(spec, ":")
 		h := w.human(name)
-		for _, g := range strings.Split(groups, ",") {
+		for g := range strings.SplitSeq(groups, ",") {
 			if g != "" {
 				w.team(g)
 				h.in[g] = true
