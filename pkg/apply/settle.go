@@ -66,7 +66,7 @@ func settleIntent(tx *snapshot.Tx, change plan.Change) error {
 
 func settleGroup(tx *snapshot.Tx, change plan.Change, result vault.Result) error {
 	if result.Err != nil {
-		return nil // the group has no id, or its old name: due again with the next run
+		return nil //nolint:nilerr // the group has no id, or its old name: due again with the next run
 	}
 	g, ok, err := tx.Group(change.GroupID)
 	if err != nil || !ok {
