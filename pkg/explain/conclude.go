@@ -100,7 +100,7 @@ func (a *answer) concludeReturner() {
 }
 
 func (a *answer) concludeLeft() {
-	if _, enabled := a.note(plan.HandEnabled); enabled {
+	if a.noted(plan.HandEnabled) {
 		a.say(Left, "%s left %s%s (%s), but the vault user was enabled again by hand and stays so.", a.who(), a.vault(), on(a.record.Since), a.whyOut())
 		return
 	}
@@ -109,10 +109,10 @@ func (a *answer) concludeLeft() {
 
 func (a *answer) concludeUser() {
 	policy := a.Rules.Vault.Accounts.EnableDisabledUsers
-	switch {
-	case a.out.Account.DisabledBy == ByHand:
+	switch a.out.Account.DisabledBy {
+	case ByHand:
 		a.say(Disabled, "%s is a user of %s, but the vault user was disabled by hand and stays so (accounts.enableDisabledUsers: %s).", a.member(), a.vault(), policy)
-	case a.out.Account.DisabledBy == BySynchronization:
+	case BySynchronization:
 		a.say(Disabled, "%s is a user of %s, but the vault user was disabled by synchronization and stays so (accounts.enableDisabledUsers: %s).", a.member(), a.vault(), policy)
 	default:
 		a.say(In, "%s is in %s as %s.", a.who(), a.vault(), a.whyIn())
@@ -124,7 +124,7 @@ func (a *answer) concludeLeaver() {
 	held, guard := a.heldKind(plan.Disable)
 	grace, now := a.Rules.Vault.Accounts.OnLeaveAfter, a.Now
 	until := a.out.Account.KeepsUntil
-	_, rejected := a.note(plan.Rejected)
+	rejected := a.noted(plan.Rejected)
 	switch {
 	case a.out.Account.Protected:
 		a.say(Kept, "%s is still in %s and stays there, because the login name is protected (accounts.protected); otherwise the vault user would be disabled: %s.", a.who(), a.vault(), a.whyOut())

@@ -86,6 +86,8 @@ func (a *answer) addNotes() {
 			}
 		case plan.Protected, plan.HandDeleted, plan.HandEnabled, plan.Rejected, plan.Grace:
 			// The standing says so.
+		case plan.Missing:
+			// Of groups, never of people.
 		}
 	}
 }

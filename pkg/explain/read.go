@@ -40,14 +40,14 @@ func (a *answer) readState() error {
 	return nil
 }
 
-// note is what the last run noted of the person, by kind.
-func (a *answer) note(kind plan.NoteKind) (string, bool) {
+// noted says whether the last run noted something of a kind of the person.
+func (a *answer) noted(kind plan.NoteKind) bool {
 	for _, n := range a.last.Waiting {
 		if n.Person == a.id && n.Kind == kind {
-			return n.Text, true
+			return true
 		}
 	}
-	return "", false
+	return false
 }
 
 // readPerson reads what the local copy has of the person, and else what the
@@ -152,8 +152,8 @@ func (a *answer) readAccount() error {
 		State: r.State.String(), Since: r.Since, UserID: r.UserID, Login: r.Login(), Adopted: r.Adopted,
 		Problem: r.Problem, Tries: r.Tries, Retry: r.Retry, Rejected: r.Rejected != 0, Protected: a.protected(),
 	}
-	_, byHand := a.note(plan.HandDisabled)
-	_, enabled := a.note(plan.HandEnabled)
+	byHand := a.noted(plan.HandDisabled)
+	enabled := a.noted(plan.HandEnabled)
 	switch {
 	case r.State == snapshot.Tombstone:
 		// The id: a login name comes from the directory and may hold anything.
@@ -229,7 +229,7 @@ func (a *answer) readLicense() error {
 // run says so; after a run that looked at others only, the words of the record
 // do (plan, allotting licences).
 func (a *answer) waitsForLicense() bool {
-	if _, waits := a.note(plan.NoLicense); waits {
+	if a.noted(plan.NoLicense) {
 		return true
 	}
 	return strings.HasPrefix(a.record.Problem, "no ") && strings.Contains(a.record.Problem, "licence is left")
