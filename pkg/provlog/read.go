@@ -132,7 +132,7 @@ func (r *reading) file(ctx context.Context, path string, yield func(Entry, error
 		yield(Entry{}, err)
 		return false
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for in := newLines(f); ; {
 		if ctx.Err() != nil {
 			yield(Entry{}, context.Cause(ctx))

@@ -124,7 +124,7 @@ func (s *series) ready() error {
 		if err == nil && info.Size() == s.size {
 			return nil
 		}
-		s.file.Close() //nolint:errcheck,revive,gosec // it is given up
+		_ = s.file.Close() // it is given up
 		s.file = nil
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
@@ -152,7 +152,7 @@ func tail(path string) (size int64, torn bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
 		return 0, false, err
