@@ -140,7 +140,7 @@ func unseal(key, sealed []byte) ([]byte, error) {
 }
 
 // The fields that every account has are written without their names.
-var commonFields = [...]string{"loginName", "fullName", "email"}
+var commonFields = [...]string{"loginName", "fullName", "email"} //nolint:gochecknoglobals // a constant; Go has none for arrays
 
 const recordVersion = 1
 

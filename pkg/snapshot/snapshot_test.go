@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -403,9 +404,7 @@ func TestModel(t *testing.T) {
 		shared := map[string]bool{} // logins that two records had at some time
 		for range rapid.IntRange(1, 12).Draw(rt, "transactions") {
 			next := map[identity.ObjectID]Account{}
-			for id, a := range model {
-				next[id] = a
-			}
+			maps.Copy(next, model)
 			fails := rapid.IntRange(0, 3).Draw(rt, "fails") == 0
 			err := s.Write(func(tx *Tx) error {
 				for range rapid.IntRange(1, 6).Draw(rt, "steps") {

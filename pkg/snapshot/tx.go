@@ -226,14 +226,14 @@ func (t *Tx) flush() error {
 	return nil
 }
 
-var outOfScope = []byte("outOfScope")
+var keyOutOfScope = []byte("outOfScope")
 
 // OutOfScope are the numbers of the people whom the scope expression leaves
 // out; the set is the caller's own.
-func (t *Tx) OutOfScope() (*roaring.Bitmap, error) { return t.namedSet(outOfScope) }
+func (t *Tx) OutOfScope() (*roaring.Bitmap, error) { return t.namedSet(keyOutOfScope) }
 
 // PutOutOfScope writes that set.
-func (t *Tx) PutOutOfScope(set *roaring.Bitmap) error { return t.putSet(outOfScope, set) }
+func (t *Tx) PutOutOfScope(set *roaring.Bitmap) error { return t.putSet(keyOutOfScope, set) }
 
 // Group reads one group's record.
 func (t *Tx) Group(id identity.ObjectID) (Group, bool, error) {
