@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr"
@@ -33,13 +34,7 @@ const extensionAttributes = "onPremisesExtensionAttributes"
 var directoryExtension = regexp.MustCompile(`^extension_[0-9a-fA-F]{32}_[A-Za-z0-9_]{1,120}$`)
 
 func knownPath(path string) bool {
-	if path != "accountEnabled" && path != "onPremisesSyncEnabled" {
-		for _, known := range userProperties {
-			if path == known {
-				return true
-			}
-		}
-	} else {
+	if path == "accountEnabled" || path == "onPremisesSyncEnabled" || slices.Contains(userProperties, path) {
 		return true
 	}
 	if name, ok := strings.CutPrefix(path, extensionAttributes+"."); ok {
@@ -93,7 +88,7 @@ func compile(text string, want wanted) (*expression, error) {
 	// The paths are read from the text as written, before it is optimized.
 	tree, err := expr.Compile(text, append(options, expr.Optimize(false))...)
 	if err != nil {
-		return nil, fmt.Errorf("the expression cannot be used: %s", strings.TrimSpace(err.Error())) //nolint:errorlint // only the text is of use
+		return nil, fmt.Errorf("the expression cannot be used: %s", strings.TrimSpace(err.Error()))
 	}
 	node := tree.Node()
 	ast.Walk(&node, seen)
@@ -102,7 +97,7 @@ func compile(text string, want wanted) (*expression, error) {
 	}
 	program, err := expr.Compile(text, options...)
 	if err != nil {
-		return nil, fmt.Errorf("the expression cannot be used: %s", strings.TrimSpace(err.Error())) //nolint:errorlint // only the text is of use
+		return nil, fmt.Errorf("the expression cannot be used: %s", strings.TrimSpace(err.Error()))
 	}
 	return &expression{program: program, paths: seen.paths}, nil
 }

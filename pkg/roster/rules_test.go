@@ -96,8 +96,10 @@ func TestExpressions(t *testing.T) {
 		v.Scope = `user.city == "x" or (user.onPremisesExtensionAttributes.extensionAttribute2 == "" and user["state"] != "") or false and user.country == "y"`
 		v.Accounts.LoginName = "onPremisesSamAccountName"
 		v.Attributes = []config.Attribute{
-			{Source: "department", Target: "a"}, {Source: `= user.givenName + " " + user.surname`, Target: "b"},
-			{Source: "extension_0123456789abcdef0123456789abcdef_costCentre", Target: "c"}, {Source: "= user.id", Target: "d"},
+			{Source: "department", Target: "a"},
+			{Source: `= user.givenName + " " + user.surname`, Target: "b"},
+			{Source: "extension_0123456789abcdef0123456789abcdef_costCentre", Target: "c"},
+			{Source: "= user.id", Target: "d"},
 		}
 		r, err := roster.Compile(v)
 		if err != nil {
