@@ -13,7 +13,7 @@ import (
 
 // licenseTypes are the types of which there are pools. Every login account
 // that holds one of them uses a licence, in however many vaults it is a user.
-var licenseTypes = [...]identity.License{identity.LicenseNamed, identity.LicenseConcurrent, identity.LicenseReadOnly}
+var licenseTypes = [...]identity.License{identity.LicenseNamed, identity.LicenseConcurrent, identity.LicenseReadOnly} //nolint:gochecknoglobals // a constant; Go has none for arrays
 
 // accounts are the tables that the vaults share.
 type accounts struct{ records, logins, externals, emails, licenses table }

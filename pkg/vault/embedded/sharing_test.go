@@ -182,8 +182,13 @@ func TestStore_keys_that_only_look_like_stored_ones_find_nobody(t *testing.T) {
 	s := open(t, file(t), Options{})
 	apply(t, s.Vault("sales"), createUser("ann@contoso.com"))
 	for _, q := range []vault.Query{
-		{ID: "01"}, {ID: "+1"}, {ID: "0"}, {ID: "18446744073709551617"},
-		{Email: "ann@contoso.com\x00"}, {Email: "ann@contoso.com\x00\x00\x00\x00\x00\x00\x00\x00\x01"}, {LoginName: "ann@contoso.com\x00"},
+		{ID: "01"},
+		{ID: "+1"},
+		{ID: "0"},
+		{ID: "18446744073709551617"},
+		{Email: "ann@contoso.com\x00"},
+		{Email: "ann@contoso.com\x00\x00\x00\x00\x00\x00\x00\x00\x01"},
+		{LoginName: "ann@contoso.com\x00"},
 	} {
 		if found, err := s.Vault("sales").Find(t.Context(), []vault.Query{q}); err != nil || len(found[0]) != 0 {
 			t.Errorf("find %+v: %v, %v", q, found, err)
