@@ -15,8 +15,11 @@ var findCases = []testCase{
 		for _, q := range []vault.Query{
 			{ID: id},
 			{ExternalID: s.ann().ExternalID},
-			{LoginName: "Ann@contoso.com"}, {LoginName: "ANN@CONTOSO.COM"}, {LoginName: "ann@contoso.com"},
-			{Email: "Ann.Example@contoso.com"}, {Email: "ann.example@CONTOSO.com"},
+			{LoginName: "Ann@contoso.com"},
+			{LoginName: "ANN@CONTOSO.COM"},
+			{LoginName: "ann@contoso.com"},
+			{Email: "Ann.Example@contoso.com"},
+			{Email: "ann.example@CONTOSO.com"},
 		} {
 			if u := s.one(t, q); u.ID != id {
 				t.Errorf("find %+v: got user %q, want %q", q, u.ID, id)
@@ -28,8 +31,10 @@ var findCases = []testCase{
 		u.LoginName, u.Email = "J\u00fcrgen.Stra\u00dfe@contoso.com", "\u00c5sa@contoso.com"
 		id := s.create(t, u)
 		for _, q := range []vault.Query{
-			{LoginName: "Ju\u0308rgen.Strasse@contoso.com"}, {LoginName: "J\u00dcRGEN.STRASSE@CONTOSO.COM"},
-			{Email: "A\u030asa@contoso.com"}, {Email: "\u212bSA@contoso.com"},
+			{LoginName: "Ju\u0308rgen.Strasse@contoso.com"},
+			{LoginName: "J\u00dcRGEN.STRASSE@CONTOSO.COM"},
+			{Email: "A\u030asa@contoso.com"},
+			{Email: "\u212bSA@contoso.com"},
 		} {
 			if got := s.one(t, q); got.ID != id || got.LoginName != u.LoginName || got.Email != u.Email {
 				t.Errorf("find %+q: got %s", q, describe(got))
@@ -39,9 +44,17 @@ var findCases = []testCase{
 	{"part of a key finds nobody", func(t *testing.T, s *suite) {
 		s.create(t, s.ann())
 		for _, q := range []vault.Query{
-			{ID: "no such id"}, {ID: "999999"}, {ExternalID: "11111111"}, {ExternalID: "11111111-0000-4000-8000-00000000000"},
-			{LoginName: "ann"}, {LoginName: "ann@contoso.co"}, {LoginName: "*"}, {LoginName: `" or userName pr or userName eq "`},
-			{Email: "example@contoso.com"}, {Email: "%"}, {Email: "Ann@contoso.com"},
+			{ID: "no such id"},
+			{ID: "999999"},
+			{ExternalID: "11111111"},
+			{ExternalID: "11111111-0000-4000-8000-00000000000"},
+			{LoginName: "ann"},
+			{LoginName: "ann@contoso.co"},
+			{LoginName: "*"},
+			{LoginName: `" or userName pr or userName eq "`},
+			{Email: "example@contoso.com"},
+			{Email: "%"},
+			{Email: "Ann@contoso.com"},
 		} {
 			s.nobody(t, q)
 		}
