@@ -176,7 +176,7 @@ func (c *Client) judge(ctx context.Context, p *patience, open []*part, answers [
 	if worst == nil {
 		return signIn, false, nil
 	}
-	if worst.Kind == directory.ErrProtocol && try >= maxGarbled {
+	if errors.Is(worst.Kind, directory.ErrProtocol) && try >= maxGarbled {
 		c.fail(open, worst)
 		return false, true, nil
 	}
@@ -210,7 +210,7 @@ func graver(a, b *Error) *Error {
 			return a
 		}
 		return b
-	case b.after > a.after, a.Kind == directory.ErrProtocol:
+	case b.after > a.after, errors.Is(a.Kind, directory.ErrProtocol):
 		return b
 	default:
 		return a

@@ -85,7 +85,7 @@ func (b *watchedBody) Close() error {
 // failure is the error of the network that ended the body; nil when it was
 // read to its end or is still open.
 func (b *watchedBody) failure() error {
-	if b.err == nil || b.err == io.EOF {
+	if b.err == nil || errors.Is(b.err, io.EOF) {
 		return nil
 	}
 	return b.err

@@ -160,8 +160,7 @@ func (c *Client) send(ctx context.Context, info *abstractions.RequestInformation
 		if ctx.Err() != nil {
 			return nil, ended(ctx)
 		}
-		var own *Error
-		if errors.As(err, &own) {
+		if own, ok := errors.AsType[*Error](err); ok {
 			return nil, own
 		}
 		e := unreachable("the directory", err)

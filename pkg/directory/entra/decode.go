@@ -237,7 +237,7 @@ func (d *decoder) skip() error {
 // end makes sure that nothing but white space follows.
 func (d *decoder) end() error {
 	_, err := d.ReadToken()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	if err == nil {

@@ -136,8 +136,10 @@ func TestPagesThatAreRefused(t *testing.T) {
 
 func TestPeople(t *testing.T) {
 	t.Parallel()
-	sel := newSelection([]string{"accountEnabled", "businessPhones", "department", "employeeNumber", "mail",
-		"onPremisesExtensionAttributes.extensionAttribute1", "onPremisesExtensionAttributes.extensionAttribute2"})
+	sel := newSelection([]string{
+		"accountEnabled", "businessPhones", "department", "employeeNumber", "mail",
+		"onPremisesExtensionAttributes.extensionAttribute1", "onPremisesExtensionAttributes.extensionAttribute2",
+	})
 	if got := strings.Join(sel.properties(), ","); got != "id,accountEnabled,businessPhones,department,employeeNumber,mail,onPremisesExtensionAttributes" {
 		t.Errorf("$select=%s", got)
 	}

@@ -27,8 +27,10 @@ func (w *world) agent() *httptest.Server {
 			return
 		}
 		request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, w.server.URL()+"/"+w.tenant.ID().String()+"/oauth2/v2.0/token",
-			strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "client_id": {entrasim.DemoClientID},
-				"client_secret": {entrasim.DemoSecret}, "scope": {r.URL.Query().Get("resource") + "/.default"}}.Encode()))
+			strings.NewReader(url.Values{
+				"grant_type": {"client_credentials"}, "client_id": {entrasim.DemoClientID},
+				"client_secret": {entrasim.DemoSecret}, "scope": {r.URL.Query().Get("resource") + "/.default"},
+			}.Encode()))
 		if err != nil {
 			w.t.Error(err)
 			return

@@ -146,8 +146,10 @@ func (c *Client) gate(ctx context.Context, p *patience, what string) error {
 			return nil
 		}
 		if refused && !p.take(wait) {
-			return c.outOfPatience(&Error{Kind: directory.ErrUnreachable, wide: true,
-				Text: fmt.Sprintf("%s: the directory asked to wait another %s", what, wait.Round(time.Second))})
+			return c.outOfPatience(&Error{
+				Kind: directory.ErrUnreachable, wide: true,
+				Text: fmt.Sprintf("%s: the directory asked to wait another %s", what, wait.Round(time.Second)),
+			})
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err

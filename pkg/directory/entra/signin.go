@@ -113,8 +113,7 @@ var refusals = map[string][2]string{ //nolint:gochecknoglobals // a table, never
 func (s *signIn) explain(err error, seen *exchange) error {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
-	var own *Error
-	if errors.As(seen.err, &own) {
+	if own, ok := errors.AsType[*Error](seen.err); ok {
 		refused := *own
 		refused.wide = true // without a token nothing can be read
 		return &refused
@@ -145,8 +144,10 @@ func (s *signIn) explain(err error, seen *exchange) error {
 		e.hint = "check tenantId, endpoints.authority and that nothing between rewrites its replies"
 	} else if seen.status != 0 {
 		// A login page of the network, a server between that answers all.
-		return &Error{Kind: directory.ErrUnreachable, wide: true, Status: seen.status,
-			Text: "the sign-in service's reply makes no sense", hint: "a proxy or login page may stand between; check endpoints and proxy"}
+		return &Error{
+			Kind: directory.ErrUnreachable, wide: true, Status: seen.status,
+			Text: "the sign-in service's reply makes no sense", hint: "a proxy or login page may stand between; check endpoints and proxy",
+		}
 	} else {
 		// Nothing was sent.
 		e.Text = "the sign-in failed: " + s.withoutSecrets(err)

@@ -62,14 +62,22 @@ func TestSignInErrorsAreInWords(t *testing.T) {
 				w.t.Fatal(err)
 			}
 		}, directory.ErrSignIn, "expired (AADSTS7000222)", "new client secret"},
-		{"another tenant", func(_ *world, o *entra.Options) { o.TenantID = "8a4b0d3e-0000-4000-8000-0000000000ff" },
-			directory.ErrSignIn, "AADSTS90002", "tenantId"},
-		{"an unknown application", func(_ *world, o *entra.Options) { o.ClientID = "5d2f9c1a-0000-4000-8000-0000000000ff" },
-			directory.ErrSignIn, "AADSTS700016", "clientId"},
-		{"a missing secret file", func(_ *world, o *entra.Options) { o.Credential.SecretFile = "gone.secret" },
-			directory.ErrSignIn, "gone.secret", ""},
-		{"an empty secret file", func(w *world, o *entra.Options) { o.Credential.SecretFile = w.file("empty", "\n") },
-			directory.ErrSignIn, "no secret", ""},
+		{
+			"another tenant", func(_ *world, o *entra.Options) { o.TenantID = "8a4b0d3e-0000-4000-8000-0000000000ff" },
+			directory.ErrSignIn, "AADSTS90002", "tenantId",
+		},
+		{
+			"an unknown application", func(_ *world, o *entra.Options) { o.ClientID = "5d2f9c1a-0000-4000-8000-0000000000ff" },
+			directory.ErrSignIn, "AADSTS700016", "clientId",
+		},
+		{
+			"a missing secret file", func(_ *world, o *entra.Options) { o.Credential.SecretFile = "gone.secret" },
+			directory.ErrSignIn, "gone.secret", "",
+		},
+		{
+			"an empty secret file", func(w *world, o *entra.Options) { o.Credential.SecretFile = w.file("empty", "\n") },
+			directory.ErrSignIn, "no secret", "",
+		},
 		{"a secret file for everybody", func(w *world, o *entra.Options) {
 			if runtime.GOOS == "windows" {
 				w.t.Skip("files have no such mode")
@@ -79,8 +87,10 @@ func TestSignInErrorsAreInWords(t *testing.T) {
 				w.t.Fatal(err)
 			}
 		}, directory.ErrSignIn, "chmod 600", ""},
-		{"an unknown certificate authority", func(_ *world, o *entra.Options) { o.CAFile = "" },
-			directory.ErrUnreachable, "unknown authority", "caFile"},
+		{
+			"an unknown certificate authority", func(_ *world, o *entra.Options) { o.CAFile = "" },
+			directory.ErrUnreachable, "unknown authority", "caFile",
+		},
 		{"a closed port", func(_ *world, o *entra.Options) {
 			o.AuthorityURL, o.GraphURL = "https://127.0.0.1:1", "https://127.0.0.1:1"
 		}, directory.ErrUnreachable, "cannot be reached", "firewall"},
@@ -174,8 +184,10 @@ func identityOf(t *testing.T) (*rsa.PrivateKey, *x509.Certificate) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "vaultsync"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour).Truncate(time.Second)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "vaultsync"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour).Truncate(time.Second),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

@@ -116,8 +116,10 @@ func (s *stream) refused(r *reply) error {
 	case r.tokenLost() && first, r.tokenLost() && s.later && !r.has("Directory_ExpiredPageToken"):
 		return s.lost(r)
 	case r.tokenLost():
-		return s.fail(&Error{Kind: directory.ErrUnreachable, Status: r.status, Code: r.code(),
-			Text: s.what + ": the directory gave the read up half-way (" + r.words() + "); the next run reads anew"})
+		return s.fail(&Error{
+			Kind: directory.ErrUnreachable, Status: r.status, Code: r.code(),
+			Text: s.what + ": the directory gave the read up half-way (" + r.words() + "); the next run reads anew",
+		})
 	case s.mayAskAgain(r):
 		if s.strikes++; !s.alone {
 			s.pull.later(s)

@@ -60,7 +60,7 @@ func (d *decoder) id(what string) (identity.ObjectID, error) {
 // parseID reads a GUID without making a string of it.
 func parseID(text []byte) (id identity.ObjectID, ok bool) {
 	n := 0
-	for i := 0; i < len(text); i++ {
+	for i := range text {
 		if i == 8 || i == 13 || i == 18 || i == 23 {
 			if text[i] != '-' {
 				return identity.ObjectID{}, false
