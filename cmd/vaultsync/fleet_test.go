@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -31,6 +34,7 @@ type fleet struct {
 	dir    string
 	server string // further keys of vaultsync.yaml
 	sites  []*site
+	close  func() error // of what open has opened
 
 	mu   sync.Mutex
 	runs []reconcile.Report
@@ -138,11 +142,7 @@ func (f *fleet) open(t *testing.T) *daemon {
 	if d.app, err = openApp(cfg, d.log); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := errors.Join(d.app.Close(), times.Close()); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
+	f.close = func() error { return errors.Join(d.app.Close(), times.Close()) }
 	d.runner, err = schedule.NewRunner(schedule.Options{Concurrency: cfg.Concurrency, Times: times}, d.jobs(cfg))
 	if err != nil {
 		t.Fatal(err)
@@ -170,12 +170,28 @@ func (f *fleet) unplug(t *testing.T, a *app) {
 		dir.Client, err = entra.New(entra.Options{
 			TenantID: settings.TenantID, ClientID: settings.ClientID, GraphURL: settings.Endpoints.Graph, AuthorityURL: settings.Endpoints.Authority,
 			Credential: entra.Credential{Type: entra.ClientSecret, SecretFile: settings.Credential.SecretFile},
-			Patience:   settings.Patience, Transport: handlerTransport{s.graph.Handler()},
+			Patience:   settings.Patience, Transport: abruptTransport{handlerTransport{s.graph.Handler()}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// abruptTransport lets a server break a connection, and a client give up.
+type abruptTransport struct{ handlerTransport }
+
+func (a abruptTransport) RoundTrip(r *http.Request) (response *http.Response, err error) {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
+			response, err = nil, cmp.Or(r.Context().Err(), io.ErrUnexpectedEOF)
+		default:
+			panic(p)
+		}
+	}()
+	return a.handlerTransport.RoundTrip(r)
 }
 
 // requests gives the Graph requests since it was last called, sign-ins apart.

@@ -30,6 +30,9 @@ func (f *fleet) run(t *testing.T, d *daemon) (stop func()) {
 	return func() {
 		cancel()
 		wait.Wait()
+		if err := f.close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
 	}
 }
 
