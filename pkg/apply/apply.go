@@ -255,7 +255,7 @@ func (r *run) make(ctx context.Context, changes []plan.Change) error {
 
 // intend notes what is about to be done and could not be told afterwards from
 // what somebody else did: an account made or taken over is noted with the
-// record that it is to have, a disable by name. Everything else is found again
+// record that it is to have, a disable or enable by name. Everything else is found again
 // by comparing, and may be done twice.
 func (r *run) intend(changes []plan.Change) error {
 	if !slices.ContainsFunc(changes, intended) {
@@ -269,7 +269,7 @@ func (r *run) intend(changes []plan.Change) error {
 			if err := tx.Intend([]identity.ObjectID{change.Person}); err != nil {
 				return err
 			}
-			if change.Kind == plan.Disable {
+			if change.Kind == plan.Disable || change.Kind == plan.Enable {
 				continue
 			}
 			waiting := change.Record.Clone()
@@ -290,11 +290,11 @@ func (r *run) intend(changes []plan.Change) error {
 // intended says whether a change needs an intent.
 func intended(change plan.Change) bool {
 	switch change.Kind {
-	case plan.Create, plan.Disable:
+	case plan.Create, plan.Disable, plan.Enable:
 		return true
 	case plan.Update:
 		return change.After["externalId"] != ""
-	case plan.GroupCreate, plan.GroupUpdate, plan.Enable, plan.MemberAdd, plan.MemberRemove:
+	case plan.GroupCreate, plan.GroupUpdate, plan.MemberAdd, plan.MemberRemove:
 		return false
 	default:
 		return true

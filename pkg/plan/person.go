@@ -231,12 +231,15 @@ func (c *computation) comeBack(d *decision) {
 		return
 	}
 	policy := c.in.Rules.Accounts.EnableDisabledUsers
-	if policy == "all" || policy == "own" && rec.OwnDisable {
+	// With an open intent it was a run that disabled it and did not live to
+	// write so down.
+	own := rec.OwnDisable || d.Intent
+	if policy == "all" || policy == "own" && own {
 		d.enable = true
 		d.after.OwnDisable = false
 		return
 	}
-	if !rec.OwnDisable {
+	if !own {
 		d.remark(HandDisabled, "was disabled in the vault by hand and stays so (accounts.enableDisabledUsers: "+policy+")")
 	} else {
 		d.remark(HandDisabled, "stays disabled (accounts.enableDisabledUsers: "+policy+")")
@@ -308,7 +311,9 @@ func fieldOf(u vault.User, name string) string {
 // leave takes the access of somebody who should not be in the vault.
 func (c *computation) leave(d *decision) {
 	rec := d.Record
-	if rec.State == snapshot.Left {
+	// With an open intent it was a run that enabled it and did not live to
+	// write so down: the person leaves anew.
+	if rec.State == snapshot.Left && !d.Intent {
 		c.stayAway(d)
 		return
 	}
