@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,6 +50,8 @@ func logRun(log *slog.Logger) func(reconcile.Report, error) {
 	return func(r reconcile.Report, err error) {
 		attrs := []any{"vault", r.Vault, "run", r.Run, "mode", r.Mode, "outcome", string(r.Outcome), "changes", countsText(r.Counts)}
 		switch {
+		case errors.Is(err, context.Canceled):
+			log.Info("run stopped at a safe point; the next one continues", attrs...)
 		case err != nil:
 			log.Error("run failed", append(attrs, "error", err, "hint", hintOf(err))...)
 		case r.Outcome == reconcile.Held:
