@@ -226,9 +226,7 @@ func (c *computation) remember() {
 		if change.Kind != MemberAdd && change.Kind != MemberRemove {
 			open[change.Person] = true
 		}
-		if change.Held != "" && c.in.Approved != nil {
-			c.plan.Pinned = append(c.plan.Pinned, change.Key())
-		} else if change.Held != "" && c.in.Pinned[change.Key()] {
+		if change.Held != "" && (c.in.Approved != nil || c.in.Pinned[change.Key()]) {
 			c.plan.Pinned = append(c.plan.Pinned, change.Key())
 		}
 	}
@@ -241,18 +239,27 @@ func (c *computation) remember() {
 		if d.after == nil && d.moved {
 			d.after = new(d.Record.Clone())
 		}
-		if d.after != nil && !open[d.ID] && (d.moved || !sameRecord(d.Record, d.after)) {
-			if rec := d.Record; rec != nil && joins[d.ID] && d.after.Tries == 0 && d.after.Problem == "" {
-				// Whoever failed to join a group goes on counting until it works.
-				d.after.Problem, d.after.Tries, d.after.Retry = rec.Problem, rec.Tries, rec.Retry
-			}
-			c.plan.Records = append(c.plan.Records, *d.after)
+		if !open[d.ID] {
+			c.rememberPerson(d, joins[d.ID])
 		}
 		if d.note != nil {
 			c.plan.Notes = append(c.plan.Notes, *d.note)
 		}
 	}
 	slices.Sort(c.plan.Pinned)
+}
+
+// rememberPerson stores what a person without an open change becomes, if it is
+// anything new; joins says that the person joins a group in this plan.
+func (c *computation) rememberPerson(d *decision, joins bool) {
+	if d.after == nil || !d.moved && sameRecord(d.Record, d.after) {
+		return
+	}
+	if rec := d.Record; rec != nil && joins && d.after.Tries == 0 && d.after.Problem == "" {
+		// Whoever failed to join a group goes on counting until it works.
+		d.after.Problem, d.after.Tries, d.after.Retry = rec.Problem, rec.Tries, rec.Retry
+	}
+	c.plan.Records = append(c.plan.Records, *d.after)
 }
 
 func sameRecord(a, b *snapshot.Account) bool {
