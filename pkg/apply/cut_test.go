@@ -49,7 +49,7 @@ func (w *world) dies(t *testing.T, steps int) (died bool) {
 			panic(r)
 		}
 	}()
-	if _, err := w.run(t, t.Context(), &mortal{Store: w.store, steps: steps}, true); err != nil {
+	if _, err := w.run(t.Context(), t, &mortal{Store: w.store, steps: steps}, true); err != nil {
 		t.Fatal(err)
 	}
 	return false

@@ -220,7 +220,7 @@ func TestFaults(t *testing.T) {
 				}
 				return nil
 			}
-			_, err := w.run(t, ctx, w.store, true)
+			_, err := w.run(ctx, t, w.store, true)
 			w.store.Fail = nil
 			if err == nil && n > k+1 {
 				t.Fatalf("stopped after change %d without an error", k)
@@ -250,7 +250,7 @@ func TestFaults(t *testing.T) {
 				}
 				return nil
 			}
-			_, err := w.run(t, t.Context(), w.store, true)
+			_, err := w.run(t.Context(), t, w.store, true)
 			w.store.Fail = nil
 			if n > k && !errors.Is(err, vault.ErrUnreachable) {
 				t.Fatalf("after change %d: %v", k, err)
@@ -274,7 +274,7 @@ func TestFaults(t *testing.T) {
 			w.store.Apply(t.Context(), []vault.Change{c})
 			return fmt.Errorf("%w: %w", vault.ErrUnknownOutcome, context.DeadlineExceeded)
 		}
-		if _, err := w.run(t, t.Context(), w.store, false); err != nil {
+		if _, err := w.run(t.Context(), t, w.store, false); err != nil {
 			t.Fatal(err)
 		}
 		w.must(t, false)

@@ -182,7 +182,7 @@ func (w *world) open(t testing.TB) *snapshot.Snapshot {
 }
 
 // run makes one run over a store, on the snapshot opened anew.
-func (w *world) run(t testing.TB, ctx context.Context, store vault.Store, full bool) (o outcome, err error) {
+func (w *world) run(ctx context.Context, t testing.TB, store vault.Store, full bool) (o outcome, err error) {
 	t.Helper()
 	s := w.open(t)
 	defer func() {
@@ -210,7 +210,7 @@ func (w *world) run(t testing.TB, ctx context.Context, store vault.Store, full b
 // must makes a run that ends well.
 func (w *world) must(t testing.TB, full bool) outcome {
 	t.Helper()
-	o, err := w.run(t, context.Background(), w.store, full)
+	o, err := w.run(context.Background(), t, w.store, full)
 	if err != nil {
 		t.Fatal(err)
 	}
