@@ -52,7 +52,7 @@ func (v *Vault) findMember(wanted string) ([]identity.ObjectID, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the local copy of %s: %w", v.Directory.Name, err)
 	}
-	defer view.Close() //nolint:errcheck // a read
+	defer view.Close()
 	var found []identity.ObjectID
 	seen := map[uint32]bool{}
 	for i, id := range v.groupIDs() {

@@ -57,7 +57,7 @@ type vaultSpec struct {
 // read with the client that the program has.
 type world struct {
 	reporter
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // a test's world lives as long as the test
 	dir      string
 	tenant   *entrasim.Tenant
 	server   *entrasim.Server

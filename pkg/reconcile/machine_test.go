@@ -45,11 +45,7 @@ func checkMachine(t *testing.T, guarded bool) {
 		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp(t.TempDir(), "machine")
-		if err != nil {
-			rt.Fatalf("%v", err)
-		}
-		m := newMachine(t.Context(), rt, dir, guarded)
+		m := newMachine(t.Context(), rt, t.TempDir(), guarded)
 		defer m.w.Close()
 		actions := m.actions()
 		for range rapid.IntRange(steps/2, steps).Draw(rt, "steps") {
@@ -349,7 +345,10 @@ func (m *machine) handsRegroup() {
 		return
 	}
 	op := rapid.SampledFrom([]vault.Op{vault.AddMembers, vault.RemoveMembers}).Draw(m.rt, "op")
-	for g := range m.store.Groups(m.w.ctx) {
+	for g, err := range m.store.Groups(m.w.ctx) {
+		if err != nil {
+			m.rt.Fatalf("%v", err)
+		}
 		m.byHand(vault.Change{Op: op, GroupID: g.ID, Members: []string{u.ID}})
 		m.drift = true
 	}
@@ -369,7 +368,10 @@ func (m *machine) handsMake() {
 		m.rt.Fatalf("%v", err)
 	}
 	m.foreign[login] = found[0][0]
-	for g := range m.store.Groups(m.w.ctx) {
+	for g, err := range m.store.Groups(m.w.ctx) {
+		if err != nil {
+			m.rt.Fatalf("%v", err)
+		}
 		m.byHand(vault.Change{Op: vault.AddMembers, GroupID: g.ID, Members: []string{found[0][0].ID}})
 		if m.guests[g.Name] == nil {
 			m.guests[g.Name] = map[string]bool{}
@@ -395,7 +397,7 @@ func (m *machine) run(o reconcile.Options) (report reconcile.Report, good bool) 
 	func() {
 		defer func() {
 			if r := recover(); r != nil {
-				if r != any(errDied) { //nolint:errorlint // the very value
+				if r != any(errDied) {
 					panic(r)
 				}
 				died = true
@@ -466,10 +468,16 @@ func (m *machine) failStore() {
 // fault makes a run that the directory spoils for good.
 func (m *machine) fault() {
 	f := rapid.SampledFrom([]entrasim.Fault{
-		{Kind: entrasim.FaultNoLink}, {Kind: entrasim.FaultNoValue}, {Kind: entrasim.FaultEndless},
-		{Kind: entrasim.FaultTokenExpired, Times: 1}, {Kind: entrasim.FaultReplay, Count: 9}, {Kind: entrasim.FaultRepeat, Count: 3},
+		{Kind: entrasim.FaultNoLink},
+		{Kind: entrasim.FaultNoValue},
+		{Kind: entrasim.FaultEndless},
+		{Kind: entrasim.FaultTokenExpired, Times: 1},
+		{Kind: entrasim.FaultReplay, Count: 9},
+		{Kind: entrasim.FaultRepeat, Count: 3},
 		{Kind: entrasim.FaultStatus, Status: 403, Code: "Authorization_RequestDenied", Path: "/groups"},
-		{Kind: entrasim.FaultEmptyObject, Status: 400}, {Kind: entrasim.FaultForeignNext}, {Kind: entrasim.FaultTruncate, Times: 1},
+		{Kind: entrasim.FaultEmptyObject, Status: 400},
+		{Kind: entrasim.FaultForeignNext},
+		{Kind: entrasim.FaultTruncate, Times: 1},
 	}).Draw(m.rt, "fault")
 	m.w.inject(f)
 	m.run(reconcile.Options{})

@@ -187,7 +187,7 @@ func (v *Vault) lookAtPortion(ctx context.Context, store *counted, s *scene) (*s
 	if err != nil {
 		return nil, fmt.Errorf("read the local copy of %s: %w", v.Directory.Name, err)
 	}
-	defer view.Close() //nolint:errcheck // a read
+	defer view.Close()
 	people, err := s.rest.next(view)
 	if err != nil || people.IsEmpty() {
 		return nil, err

@@ -158,7 +158,7 @@ func (d *Directory) leaving() ([]identity.ObjectID, int, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the local copy of %s: %w", d.Name, err)
 	}
-	defer view.Close() //nolint:errcheck // a read
+	defer view.Close()
 	gone, all := roaring.New(), roaring.New()
 	for _, v := range d.Imported() {
 		leavers, used, err := v.countedLeavers(view)
