@@ -237,8 +237,10 @@ func signIns() []signIn {
 		}, exitUnreachable, []string{"out of reach"}},
 		{"a sign-in service that shows what it was sent", func(w *canaryWorld) {
 			// A proxy's page may repeat the request.
-			if _, err := w.server.Inject(entrasim.Fault{Kind: entrasim.FaultStatus, Status: 400, Path: "/token", Code: "invalid_client",
-				Message: "client_secret=" + canarySecret, Body: `{"error":"invalid_client","error_description":"AADSTS7000215: client_secret=` + canarySecret + ` is wrong"}`}); err != nil {
+			if _, err := w.server.Inject(entrasim.Fault{
+				Kind: entrasim.FaultStatus, Status: 400, Path: "/token", Code: "invalid_client",
+				Message: "client_secret=" + canarySecret, Body: `{"error":"invalid_client","error_description":"AADSTS7000215: client_secret=` + canarySecret + ` is wrong"}`,
+			}); err != nil {
 				w.t.Fatal(err)
 			}
 		}, exitUnreachable, nil},
@@ -276,9 +278,15 @@ func TestSigningInShowsNoSecret(t *testing.T) {
 			}
 			for _, args := range [][]string{
 				{"--log-level", "debug", "--log-format", "json", "sync", "sales", "--json", "--full"},
-				{"--log-level", "debug", "check"}, {"check", "--json"}, {"plan", "sales", "--json"},
-				{"status", "--json"}, {"status"}, {"log", "--json"}, {"explain", "sales", "ann@contoso.com"},
-				{"directory", "groups", "contoso", "Sales"}, {"vault", "users", "sales", "--json"},
+				{"--log-level", "debug", "check"},
+				{"check", "--json"},
+				{"plan", "sales", "--json"},
+				{"status", "--json"},
+				{"status"},
+				{"log", "--json"},
+				{"explain", "sales", "ann@contoso.com"},
+				{"directory", "groups", "contoso", "Sales"},
+				{"vault", "users", "sales", "--json"},
 			} {
 				r := p.run(t, args...)
 				w.clean(strings.Join(args, " "), r.out, r.err)

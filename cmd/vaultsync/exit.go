@@ -111,8 +111,7 @@ func errorText(err error) string {
 		return ""
 	}
 	text := "vaultsync: " + strings.TrimSpace(err.Error())
-	var problems config.Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[config.Problems](err); ok {
 		text = "vaultsync: the configuration cannot be used:\n" + problems.Error()
 	}
 	if hint := hintOf(err); hint != "" {

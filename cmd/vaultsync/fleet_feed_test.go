@@ -35,7 +35,7 @@ func TestTheChangeFeedIsKeptBackToTheSlowestVault(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer view.Close() //nolint:errcheck // a read
+			defer view.Close()
 			_, ok, err := view.Touched(since)
 			if err != nil {
 				t.Fatal(err)
@@ -60,7 +60,7 @@ func TestTheChangeFeedIsKeptBackToTheSlowestVault(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer view.Close() //nolint:errcheck // a read
+			defer view.Close()
 			return view.Revision()
 		}
 		tick()

@@ -244,7 +244,7 @@ func (s *session) decideDirectory(ctx context.Context, verb, name string, args [
 		}
 		state, err := d.GuardState()
 		if err != nil {
-			return err //nolint:wrapcheck // says where
+			return err
 		}
 		if state.Held == nil {
 			return fmt.Errorf("directory %s: %w", name, reconcile.ErrNothingDue)
@@ -258,7 +258,7 @@ func (s *session) decideDirectory(ctx context.Context, verb, name string, args [
 		}
 		n, err := d.Approve(args[0])
 		if err != nil {
-			return err //nolint:wrapcheck // says where
+			return err
 		}
 		fmt.Fprintf(s.out, "%d people may leave the vaults of %s\n", n, name) //nolint:errcheck // a remark
 		var vaults []string
@@ -280,7 +280,7 @@ func (s *session) rejectForDirectory(ctx context.Context, a *app, d *reconcile.D
 	for _, v := range d.Imported() {
 		meta, err := v.Snapshot.Meta()
 		if err != nil {
-			return err //nolint:wrapcheck // says where
+			return err
 		}
 		var keys []string
 		if meta.Held != nil {

@@ -204,7 +204,7 @@ func writeSecret(path string, secret []byte) error {
 			return err
 		}
 		_, err := fresh.Write(append(secret, '\n'))
-		return err //nolint:wrapcheck // told below
+		return err
 	})
 	if err != nil {
 		return writeError("the secret", err)

@@ -15,7 +15,7 @@ import (
 )
 
 // version is set by the build; a plain build says what its module says.
-var version string //nolint:gochecknoglobals // set by -ldflags
+var version string
 
 func versionCommand(s *session) *cobra.Command {
 	return &cobra.Command{
