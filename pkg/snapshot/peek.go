@@ -11,7 +11,7 @@ import (
 func Peek(path string) (meta Meta, err error) {
 	db, err := boltfile.Open(path, boltfile.Options{ReadOnly: true}, nil)
 	if err != nil {
-		return Meta{}, err //nolint:wrapcheck // names the file
+		return Meta{}, err
 	}
 	s := &Snapshot{db: db, path: path}
 	defer func() { err = errors.Join(err, s.Close()) }()
