@@ -86,7 +86,16 @@ func Open(path string, o Options) (*Mirror, error) {
 		return nil, err
 	}
 	m := &Mirror{path: path, db: db, opt: o, policy: policy, sel: sel, log: o.Logger}
-	if err := guarded(path, m.load); err != nil {
+	err = guarded(path, m.load)
+	if errors.Is(err, errEmptyCopy) {
+		// A tenant id that was mistyped and put right before anything was
+		// ever read: the file is made anew.
+		if err := errors.Join(db.Close(), os.Remove(path)); err != nil {
+			return nil, fmt.Errorf("open mirror: %w", err)
+		}
+		return Open(path, o)
+	}
+	if err != nil {
 		// Close can meet the same damage.
 		return nil, errors.Join(err, guarded(path, db.Close))
 	}
@@ -117,6 +126,10 @@ func (m *Mirror) load() error {
 	return m.foldOverlay(context.Background())
 }
 
+// errEmptyCopy means that the file is another tenant's, and that nothing of
+// that tenant was ever read into it.
+var errEmptyCopy = errors.New("nothing was ever read into it")
+
 // admit refuses a file that is not this mirror's to use.
 func (m *Mirror) admit(tx *bolt.Tx) error {
 	value, err := need(tx, bucketMeta, keySchema)
@@ -132,6 +145,9 @@ func (m *Mirror) admit(tx *bolt.Tx) error {
 		return err
 	}
 	if string(value) != m.opt.Tenant {
+		if h, err := getHead(tx); err == nil && h.pulledAt.IsZero() && h.revision == 0 {
+			return errEmptyCopy
+		}
 		return &Error{Path: m.path, Kind: ErrOtherTenant, Detail: fmt.Sprintf("it is of tenant %q, configured is %q", value, m.opt.Tenant)}
 	}
 	if value, err = need(tx, bucketMeta, keyEpoch); err != nil {

@@ -122,6 +122,19 @@ func Open(path, vault, tenant string) (*Snapshot, error) {
 	return s, nil
 }
 
+// empty says that nothing was ever applied.
+func (s *Snapshot) empty() bool {
+	empty := false
+	err := s.Read(func(tx *Tx) error {
+		accounts, _ := tx.tx.Bucket(bucketAccounts).Cursor().First()
+		groups, _ := tx.tx.Bucket(bucketGroups).Cursor().First()
+		intents, _ := tx.tx.Bucket(bucketIntents).Cursor().First()
+		empty = accounts == nil && groups == nil && intents == nil
+		return nil
+	})
+	return err == nil && empty
+}
+
 // admit refuses a file that was made for something else.
 func (s *Snapshot) admit(vault, tenant string) error {
 	var meta Meta
@@ -140,6 +153,10 @@ func (s *Snapshot) admit(vault, tenant string) error {
 		return fmt.Errorf("vault %s: %w", vault, err)
 	case meta.Schema > schema:
 		return fmt.Errorf("vault %s: %w: %s has schema %d, this program knows %d", vault, ErrNewer, s.path, meta.Schema, schema)
+	case meta.Tenant != tenant && meta.Vault == vault && !meta.Imported && s.empty():
+		// A tenant id that was mistyped and put right before anything was done.
+		meta.Tenant, meta.Epoch, meta.Cursor = tenant, "", 0
+		return s.Write(func(tx *Tx) error { return tx.PutMeta(meta) })
 	case meta.Tenant != tenant:
 		return fmt.Errorf("vault %s: %w: %s was made for tenant %s, the configuration names %s", vault, ErrOtherTenant, s.path, meta.Tenant, tenant)
 	case meta.Vault != vault:

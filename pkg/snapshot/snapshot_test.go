@@ -69,6 +69,21 @@ func TestOpen(t *testing.T) {
 		}
 	})
 
+	t.Run("a tenant id put right before anything was applied is taken over", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "sales.db")
+		for _, id := range []string{"mistyped", tenant} {
+			s, err := Open(path, "sales", id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			meta, err := s.Meta()
+			if err := errors.Join(err, s.Close()); err != nil || meta.Tenant != id {
+				t.Fatalf("tenant %q, %v; want %q", meta.Tenant, err, id)
+			}
+		}
+	})
+
 	refused := []struct {
 		name, vault, tenant string
 		schema              int
@@ -90,7 +105,7 @@ func TestOpen(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			meta.Schema = c.schema
+			meta.Schema, meta.Imported = c.schema, true
 			if err := errors.Join(s.Write(func(tx *Tx) error { return tx.PutMeta(meta) }), s.Close()); err != nil {
 				t.Fatal(err)
 			}
