@@ -85,7 +85,7 @@ func TestEveryDriverRuleOnServicesByOthers(t *testing.T) {
 				o.Attributes = c.attributes[:]
 				return open(t, at(t, service, "t"+strconv.FormatInt(tenants.Add(1), 10), o))
 			}, vaulttest.Options{
-				Except: c.except, LowersMail: c.lowers, Many: 60, Attributes: c.attributes,
+				Except: c.except, LowersMail: c.lowers, Many: 30, Attributes: c.attributes,
 				NoManaged: "SCIM has no such mark", NoLicenses: "SCIM has no pools of licences",
 				DeleteUser: func(t *testing.T, s vault.Store, id string) {
 					store, _ := s.(*Store)
