@@ -15,7 +15,7 @@ func TestAStopInTheMiddleOfAFirstImport(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such signals")
 	}
-	const people = 20_000
+	const people = 8_000
 	tenant := entrasim.Generate(entrasim.Spec{People: people, Groups: 1, MembershipsPerPerson: 1, Seed: 1})
 	s := startSite(t, "contoso", tenant, "profiles: stream")
 	f := &fleet{dir: t.TempDir(), sites: []*site{s}, server: "log: {level: debug}"}

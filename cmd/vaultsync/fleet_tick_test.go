@@ -50,7 +50,7 @@ func TestAQuietTickCostsWhatTheStreamsCost(t *testing.T) {
 		t.Run(fmt.Sprintf("%d vaults on %d groups: %d", c.vaults, c.groups, c.requests), func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				tenant := entrasim.Generate(entrasim.Spec{People: 500, Groups: c.groups, MembershipsPerPerson: 5, Seed: 1})
+				tenant := entrasim.Generate(entrasim.Spec{People: 200, Groups: c.groups, MembershipsPerPerson: 5, Seed: 1})
 				s := newSite(t, "contoso", tenant, "profiles: stream")
 				f := &fleet{dir: dir, sites: []*site{s}, server: "concurrency: 4"}
 				f.write(t)
@@ -82,7 +82,7 @@ func TestAQuietTickCostsWhatTheStreamsCost(t *testing.T) {
 					}
 				}
 				s.requests()
-				for tick := range 3 {
+				for tick := range 2 {
 					time.Sleep(15 * time.Minute)
 					synctest.Wait()
 					if n := s.requests(); n != c.requests {
