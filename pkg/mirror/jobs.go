@@ -144,12 +144,18 @@ func (r *round) split(ctx context.Context, j *job) error {
 	if err := r.park(ctx, j.groups); err != nil {
 		return err
 	}
+	unreadable := 0
 	for _, id := range j.groups {
-		if r.parked[id] == nil {
+		switch g := r.parked[id]; {
+		case g == nil:
 			rest = append(rest, id)
+		case g.State == directory.GroupUnreadable:
+			unreadable++
 		}
 	}
-	if len(rest) == len(j.groups) {
+	// None of them is refused by itself, or all of them are: then it is the
+	// sign-in that lacks a permission, and nothing is known of any group.
+	if len(rest) == len(j.groups) || unreadable == len(j.groups) {
 		return fmt.Errorf("%s: %w", j, j.err)
 	}
 	at := slices.Index(r.jobs, j)
