@@ -350,6 +350,12 @@ func (c *computation) leave(d *decision) {
 	switch {
 	case d.user.Enabled:
 		d.action, after.OwnDisable = disable, true
+		if rec.State == snapshot.Left {
+			// In use until it is disabled again, should that be held or fail.
+			used := rec.Clone()
+			used.State, used.Since, used.OwnDisable = snapshot.Active, c.in.Now, false
+			c.plan.Records = append(c.plan.Records, used)
+		}
 	case d.Intent:
 		after.OwnDisable = true // an earlier run disabled it and did not live to hear so
 	}
