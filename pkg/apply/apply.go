@@ -127,6 +127,11 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan) (Counts, error) {
 	if err := a.remember(p); err != nil {
 		return counts, err
 	}
+	if len(due) > 0 {
+		if err := a.begin(); err != nil {
+			return counts, err
+		}
+	}
 	run := &run{Applier: a, counts: &counts, users: map[identity.ObjectID]string{}, groups: map[identity.ObjectID]string{}, failed: map[identity.ObjectID]error{}}
 	done := 0
 	a.batch = max(a.batch, firstBatch)
@@ -144,6 +149,18 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan) (Counts, error) {
 		a.Progress(done, done+len(due))
 	}
 	return counts, nil
+}
+
+// begin notes that the vault is being changed, until the run remembers its end.
+func (a *Applier) begin() error {
+	return a.Snapshot.Write(func(tx *snapshot.Tx) error {
+		meta, err := tx.Meta()
+		if err != nil || meta.Applying {
+			return err
+		}
+		meta.Applying = true
+		return tx.PutMeta(meta)
+	})
 }
 
 // batchLength is how many of the changes go into one batch: of one kind only,

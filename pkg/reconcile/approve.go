@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/vaultsync/vaultsync/pkg/identity"
 	"github.com/vaultsync/vaultsync/pkg/plan"
 	"github.com/vaultsync/vaultsync/pkg/snapshot"
 )
@@ -22,6 +23,9 @@ func (v *Vault) Approve(ctx context.Context, digest string, run func(Options) (R
 	if err != nil {
 		return Report{}, err
 	}
+	if err := v.approveForDirectory(keys, run); err != nil {
+		return Report{}, err
+	}
 	// Remembered first: a crash on the way loses no approval.
 	err = v.Snapshot.Write(func(tx *snapshot.Tx) error {
 		meta, err := tx.Meta()
@@ -36,9 +40,41 @@ func (v *Vault) Approve(ctx context.Context, digest string, run func(Options) (R
 	}
 	report, err := run(Options{ByHand: true, Approve: keys})
 	if err == nil && report.Released == 0 {
+		if state, err := v.Directory.GuardState(); err == nil && state.Held != nil {
+			return report, fmt.Errorf("%w for this vault alone: people leave several vaults of directory %s; vaultsync approve --directory %s %s lets them go",
+				ErrNothingDue, v.Directory.Name, v.Directory.Name, state.Held.Digest)
+		}
 		return report, fmt.Errorf("%w: no change of %s is still due", ErrNothingDue, digest)
 	}
 	return report, err
+}
+
+// approveForDirectory releases what the guard over all vaults of the directory
+// holds when these changes are all of it: whoever approves every leaver by name
+// in the one vault that loses people has seen what the directory's guard shows.
+func (v *Vault) approveForDirectory(keys []string, run func(Options) (Report, error)) error {
+	if state, err := v.Directory.GuardState(); err != nil || state.Held == nil {
+		return err
+	}
+	report, err := run(Options{ByHand: true, DryRun: true})
+	if err != nil {
+		return err
+	}
+	state, err := v.Directory.GuardState()
+	if err != nil || state.Held == nil {
+		return err
+	}
+	wanted, leavers := keySet(keys), map[identity.ObjectID]bool{}
+	for _, c := range report.Plan.Held() {
+		leavers[c.Person] = leavers[c.Person] || c.Kind == plan.Disable && wanted[c.Key()]
+	}
+	for _, id := range state.Held.People {
+		if !leavers[id] {
+			return nil
+		}
+	}
+	_, err = v.Directory.Approve(state.Held.Digest)
+	return err
 }
 
 // Reject drops the held changes that were shown under digest: they stay away

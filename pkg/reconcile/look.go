@@ -105,7 +105,9 @@ func (g *gatherer) gather(ctx context.Context) error {
 	// A full evaluation is due when the rules have changed and when the feed
 	// of changes does not reach back; also while something is held that nothing
 	// else finds, so that it can be approved and is not forgotten.
-	g.full = g.options.Full || !s.meta.Imported || s.meta.Rules != s.rules || !reach || s.meta.Held != nil && s.meta.Held.Compared
+	// A run that died may have made what the directory has since undone: then
+	// the vault itself is compared.
+	g.full = g.options.Full || s.meta.Applying || !s.meta.Imported || s.meta.Rules != s.rules || !reach || s.meta.Held != nil && s.meta.Held.Compared
 	// One person alone can be looked at only where everybody has been before.
 	g.single = !g.options.Person.IsZero() && s.meta.Imported && s.meta.Rules != ""
 	if n, ok, err := g.view.Number(g.options.Person); g.single && err == nil && ok {

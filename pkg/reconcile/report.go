@@ -110,7 +110,7 @@ func (v *Vault) remember(s *scene, p *plan.Plan, report Report, whole bool) erro
 		}
 	}
 	if whole {
-		meta.Approved = nil
+		meta.Approved, meta.Applying = nil, false
 	}
 	meta.LastSuccess = report.Finished
 	var err error
@@ -127,7 +127,7 @@ func (v *Vault) remember(s *scene, p *plan.Plan, report Report, whole bool) erro
 			return err
 		})
 	}
-	if err == nil && !same {
+	if err == nil && (!same || report.Counts.Made()+report.Counts.Failed > 0) {
 		err = v.write(s, p, meta, whole)
 	}
 	if err == nil && whole {

@@ -24,14 +24,15 @@ func TestWhatADyingRunDidIsFoundOut(t *testing.T) {
 		{"who was disabled and is in again is enabled by a full run", "", out, in, true},
 		{"who was enabled and has left again is disabled", out, in, out, false},
 		{"who was enabled and has left again is disabled by a full run", out, in, out, true},
+		{"who was put into a group and is out of it again is taken out", "", "+member Archive: ann@contoso.com", "-member Archive: ann@contoso.com", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			tenant, err := entrasim.ParseTenant("user ann@contoso.com Ann\nuser bob@contoso.com Bob\ngroup Sales\nmember Sales: ann@contoso.com, bob@contoso.com\n")
+			tenant, err := entrasim.ParseTenant("user ann@contoso.com Ann\nuser bob@contoso.com Bob\ngroup Sales\ngroup Archive\nmember Sales: ann@contoso.com, bob@contoso.com\nmember Archive: bob@contoso.com\n")
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := openWorld(t.Context(), t, t.TempDir(), tenant, "stream", nil, vaultSpec{"sales", []string{"Sales"}, openGuards})
+			w := openWorld(t.Context(), t, t.TempDir(), tenant, "stream", nil, vaultSpec{"sales", []string{"Sales", "Archive"}, openGuards})
 			defer w.Close()
 			store := &dyingStore{Memory: w.stores["sales"], created: map[string]int{}, disabled: map[string]bool{}, observe: func(vault.Change, string) {}}
 			w.seam = func(string, *vaulttest.Memory) vault.Store { return store }
