@@ -53,8 +53,8 @@ type Meta struct {
 	// Applying says that a run began to change the vault. When it is still set
 	// at the next one, that run did not come to its end: what it made may be
 	// undone in the directory by now, and only the vault itself knows of it.
-	Applying bool `json:"applying,omitempty"`
-	LastFull    time.Time `json:"lastFull,omitzero"`
+	Applying bool      `json:"applying,omitempty"`
+	LastFull time.Time `json:"lastFull,omitzero"`
 	// LastRun is the report of the last run.
 	LastRun json.RawMessage `json:"lastRun,omitempty"`
 	// Held is what a guard holds, nil when nothing is held.
