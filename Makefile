@@ -27,7 +27,7 @@ demo: build ## a self-contained trial: simulated tenant, sample vaults, daemon
 	./bin/vaultsync demo
 
 test: ## the tests, cached: under a minute once built
-	$(GO) test -vet=off ./...
+	$(GO) test -vet=off -timeout 20m ./...
 	@echo "ok. Waiting for 'make check': vet, lint, race detector, shuffled order, Windows, go.mod, SCIM services from npm. For 'make deep': fuzzing and full crash sweeps."
 
 check: vet tidy-check windows race lint ## test + vet + lint + race + shuffle + Windows + go.mod + SCIM services: before you push
@@ -36,7 +36,7 @@ vet: ## go vet, all of it
 	$(GO) vet ./...
 
 race: scim-servers ## the tests with the race detector, in shuffled order
-	VAULTSYNC_SCIM_SERVERS='$(SCIM_SERVERS)' $(GO) test -race -shuffle=on ./...
+	VAULTSYNC_SCIM_SERVERS='$(SCIM_SERVERS)' $(GO) test -race -shuffle=on -timeout 40m ./...
 
 scim-servers: $(SCIM_SERVERS)/node_modules/.installed ## SCIM services by others, from npm, for the tests (needs Node.js 20)
 
