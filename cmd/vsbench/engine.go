@@ -8,12 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
-	"runtime/pprof"
-	"strings"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/reconcile"
@@ -94,12 +90,12 @@ func (w *world) phase(ctx context.Context, name, profiles string) (result, error
 	for _, s := range w.stores {
 		s.calls, s.writes = 0, 0
 	}
-	end, err := profile(profiles, name)
+	p, err := startProfile(profiles, name)
 	if err != nil {
 		return r, err
 	}
-	r.reading, err = gauge(func() error { return w.tick(ctx, name == phaseFull, &r) })
-	if err = errors.Join(err, end()); err != nil {
+	r.reading, err = gauge(func() error { return w.tick(ctx, name == phaseFull, &r) }, p.peak)
+	if err = errors.Join(err, p.end()); err != nil {
 		return r, err
 	}
 	r.Requests = int(w.client.Requests() - requests) //nolint:gosec // a count of requests
@@ -149,29 +145,4 @@ func (w *world) bytes() (total int64, err error) {
 		return 0, fmt.Errorf("measure the files: %w", err)
 	}
 	return total, nil
-}
-
-// profile writes a CPU profile of what happens until end is called, and one of
-// all that was allocated by then.
-func profile(dir, phase string) (end func() error, err error) {
-	if dir == "" {
-		return func() error { return nil }, nil
-	}
-	name := filepath.Join(dir, strings.NewReplacer(" ", "-", "%", "percent").Replace(phase))
-	cpu, err := os.Create(name + ".cpu")
-	if err != nil {
-		return nil, fmt.Errorf("write a profile: %w", err)
-	}
-	if err := pprof.StartCPUProfile(cpu); err != nil {
-		return nil, fmt.Errorf("write a profile: %w", errors.Join(err, cpu.Close()))
-	}
-	return func() error {
-		pprof.StopCPUProfile()
-		heap, err := os.Create(name + ".heap")
-		if err != nil {
-			return fmt.Errorf("write a profile: %w", errors.Join(err, cpu.Close()))
-		}
-		runtime.GC()
-		return errors.Join(pprof.Lookup("allocs").WriteTo(heap, 0), heap.Close(), cpu.Close())
-	}, nil
 }

@@ -46,7 +46,7 @@ func floorProcess(ctx context.Context, out io.Writer, args []string) error {
 		var err error
 		r.Pages, err = readBare(ctx, facts)
 		return err
-	}); err != nil {
+	}, nil); err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
 	w := &rewriter{portion: portion{result: &r}}
@@ -127,7 +127,7 @@ func (w *rewriter) copyLog(path, to string) (err error) {
 		r, err := gauge(func() error {
 			_, err := target.Write(lines[:n])
 			return err
-		})
+		}, nil)
 		w.Wall += r.Wall
 		w.CPU += r.CPU
 		w.result.Bytes += int64(n)
@@ -172,7 +172,7 @@ func (w *rewriter) flush() error {
 	if len(w.pairs) == 0 {
 		return nil
 	}
-	r, err := gauge(func() error { return w.db.Update(w.put) })
+	r, err := gauge(func() error { return w.db.Update(w.put) }, nil)
 	w.Wall += r.Wall
 	w.CPU += r.CPU
 	w.Anonymous, w.Resident = max(w.Anonymous, r.Anonymous), max(w.Resident, r.Resident)

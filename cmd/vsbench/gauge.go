@@ -19,9 +19,15 @@ type reading struct {
 // this cannot have been large.
 const sampleEvery = 2 * time.Millisecond
 
-// gauge measures one piece of work in this process.
-func gauge(work func() error) (reading, error) {
+// peakStep is by how much anonymous memory must have grown for another heap
+// profile of the peak.
+const peakStep = 16 << 20
+
+// gauge measures one piece of work in this process. atPeak is called at each
+// new height of anonymous memory, unless it is nil.
+func gauge(work func() error, atPeak func()) (reading, error) {
 	var r reading
+	seen := int64(0)
 	stop := make(chan struct{})
 	var sampling sync.WaitGroup
 	sampling.Go(func() {
@@ -30,6 +36,10 @@ func gauge(work func() error) (reading, error) {
 		for {
 			anonymous, resident := memory()
 			r.Anonymous, r.Resident = max(r.Anonymous, anonymous), max(r.Resident, resident)
+			if atPeak != nil && anonymous > seen+peakStep {
+				seen = anonymous
+				atPeak()
+			}
 			select {
 			case <-stop:
 				return
