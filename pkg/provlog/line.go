@@ -21,31 +21,6 @@ const (
 // errNoEntry means that a line is not an entry.
 var errNoEntry = errors.New("not an entry of the provisioning log")
 
-// encode is an entry as one line. JSON escapes every line break within it.
-func encode(e Entry) ([]byte, error) {
-	if e.Time.IsZero() {
-		return nil, fmt.Errorf("an entry of run %q has no time", e.Run)
-	}
-	e.Time = e.Time.UTC()
-	e.Why, e.Error = cut(e.Why), cut(e.Error)
-	if e.Before == nil {
-		e.Before = map[string]any{}
-	}
-	if e.After == nil {
-		e.After = map[string]any{}
-	}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b) // ends with a newline
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(e); err != nil {
-		return nil, fmt.Errorf("write an entry as JSON: %w", err)
-	}
-	if b.Len() > maxLine {
-		return nil, fmt.Errorf("an entry about %s has %d bytes, more than %d", e.Login, b.Len(), maxLine)
-	}
-	return b.Bytes(), nil
-}
-
 // cut shortens a text, never within a character.
 func cut(s string) string {
 	if len(s) <= maxText {

@@ -82,16 +82,20 @@ func Open(dir string, o Options) (*Log, error) {
 // next write ends it. The entries reach the disk when the system sees fit or
 // with Sync.
 func (l *Log) Append(entries []Entry) error {
-	lines := map[string][][]byte{}
+	batches := map[string]*batch{}
 	for i := range entries {
-		if err := checkVault(entries[i].Vault); err != nil {
-			return fmt.Errorf("write the provisioning log: %w", err)
+		vault := entries[i].Vault
+		lines := batches[vault]
+		if lines == nil {
+			if err := checkVault(vault); err != nil {
+				return fmt.Errorf("write the provisioning log: %w", err)
+			}
+			lines = &batch{text: make([]byte, 0, usualLine*(len(entries)-i))}
+			batches[vault] = lines
 		}
-		line, err := encode(entries[i])
-		if err != nil {
-			return fmt.Errorf("write the provisioning log of vault %s: %w", entries[i].Vault, err)
+		if err := lines.add(&entries[i]); err != nil {
+			return fmt.Errorf("write the provisioning log of vault %s: %w", vault, err)
 		}
-		lines[entries[i].Vault] = append(lines[entries[i].Vault], line)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,13 +103,13 @@ func (l *Log) Append(entries []Entry) error {
 		return fmt.Errorf("write the provisioning log: %w", ErrClosed)
 	}
 	var problems []error
-	for _, vault := range slices.Sorted(maps.Keys(lines)) {
+	for _, vault := range slices.Sorted(maps.Keys(batches)) {
 		s := l.vaults[vault]
 		if s == nil {
 			s = &series{dir: filepath.Join(l.dir, vault), opt: l.opt, open: l.open}
 			l.vaults[vault] = s
 		}
-		if err := s.append(lines[vault]); err != nil {
+		if err := s.append(batches[vault]); err != nil {
 			problems = append(problems, fmt.Errorf("write the provisioning log of vault %s: %w", vault, err))
 		}
 	}

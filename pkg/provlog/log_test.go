@@ -352,7 +352,8 @@ func TestManyWriteWhileFilesRotate(t *testing.T) {
 
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	whole, err := encode(entry("sales", "torn", newClock().Now()))
+	torn := entry("sales", "torn", newClock().Now())
+	whole, err := appendLine(nil, &torn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,8 @@ type failing struct{}
 func (failing) Read([]byte) (int, error) { return 0, errBroken }
 
 func FuzzLines(f *testing.F) {
-	whole, err := encode(entry("sales", "ann@contoso.com", time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC)))
+	one := entry("sales", "ann@contoso.com", time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC))
+	whole, err := appendLine(nil, &one)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func FuzzLines(f *testing.F) {
 					t.Fatalf("%v", err)
 				default:
 					good++
-					line, err := encode(e)
+					line, err := appendLine(nil, &e)
 					if err != nil {
 						t.Fatalf("an entry that was read cannot be written: %v", err)
 					}

@@ -80,8 +80,26 @@ type series struct {
 	torn bool
 }
 
-// append writes the lines, each of which ends with a newline.
-func (s *series) append(lines [][]byte) error {
+// batch is lines to write together, each of which ends with a newline.
+type batch struct {
+	text []byte
+	ends []int // where each line ends
+}
+
+// usualLine is more than most lines have, in bytes.
+const usualLine = 384
+
+func (lines *batch) add(e *Entry) error {
+	text, err := appendLine(lines.text, e)
+	if err != nil {
+		return err
+	}
+	lines.text, lines.ends = text, append(lines.ends, len(text))
+	return nil
+}
+
+// append writes the lines.
+func (s *series) append(lines *batch) error {
 	if err := s.ready(); err != nil {
 		return err
 	}
@@ -91,23 +109,20 @@ func (s *series) append(lines [][]byte) error {
 			return err
 		}
 	}
-	var buffer []byte
-	for _, line := range lines {
-		if used := s.size + int64(len(buffer)); used > 0 && used+int64(len(line)) > s.opt.MaxBytes {
-			if err := s.write(buffer); err != nil {
+	from, end := 0, 0 // what is to be written, line by line
+	for _, next := range lines.ends {
+		if used := s.size + int64(end-from); used > 0 && used+int64(next-end) > s.opt.MaxBytes {
+			if err := s.write(lines.text[from:end]); err != nil {
 				return err
 			}
-			buffer = buffer[:0]
+			from = end
 			if err := s.rotate(&problems); err != nil {
 				return err
 			}
 		}
-		if s.torn && len(buffer) == 0 {
-			buffer = append(buffer, '\n')
-		}
-		buffer = append(buffer, line...)
+		end = next
 	}
-	if err := s.write(buffer); err != nil {
+	if err := s.write(lines.text[from:end]); err != nil {
 		return err
 	}
 	return errors.Join(problems...)
@@ -218,11 +233,18 @@ func (s *series) prune() error {
 	return errors.Join(problems...)
 }
 
-// write is one write. What a failed one left is taken back; if that cannot be
-// done either, the next write ends the torn line.
+// write is one write, after one that ends a torn line if there is one. What a
+// failed one left is taken back; if that cannot be done either, the next write
+// ends the torn line.
 func (s *series) write(b []byte) error {
 	if len(b) == 0 {
 		return nil
+	}
+	if s.torn {
+		s.torn = false
+		if err := s.write([]byte{'\n'}); err != nil {
+			return err
+		}
 	}
 	n, err := s.file.Write(b)
 	if err == nil && n < len(b) {

@@ -15,6 +15,8 @@ type journal struct {
 	report  *Report
 	known   map[string]bool // keys of what was held before
 	entries []provlog.Entry
+	// memberships are the values of memberships, which are never changed.
+	memberships map[string]map[string]any
 	// disabled are the people whom the run has disabled.
 	disabled []identity.ObjectID
 }
@@ -23,7 +25,7 @@ type journal struct {
 const entriesAtOnce = 500
 
 func (v *Vault) journal(report *Report) *journal {
-	j := &journal{vault: v, report: report, known: map[string]bool{}}
+	j := &journal{vault: v, report: report, known: map[string]bool{}, memberships: map[string]map[string]any{}}
 	if meta, err := v.Snapshot.Meta(); err == nil && meta.Held != nil {
 		for _, c := range meta.Held.Changes {
 			j.known[c.Key] = true
@@ -37,7 +39,7 @@ func (j *journal) add(change plan.Change, err error) {
 	entry := provlog.Entry{
 		Time: j.vault.Now().UTC().Truncate(time.Millisecond), Vault: j.report.Vault, Run: j.report.Run,
 		Person: change.Person, Login: change.Login, Group: change.Group, Kind: string(change.Kind),
-		Before: change.Before.JSON(), After: change.After.JSON(), Why: change.Why, Outcome: "done",
+		Before: j.values(change.Before), After: j.values(change.After), Why: change.Why, Outcome: "done",
 	}
 	switch {
 	case change.Held != "" && j.known[change.Key()]:
@@ -53,6 +55,21 @@ func (j *journal) add(change plan.Change, err error) {
 	if len(j.entries) >= entriesAtOnce {
 		j.flush()
 	}
+}
+
+// values are those of a change as the log has them. Of the memberships, which
+// are most of a first import, all say one of two things.
+func (j *journal) values(v plan.Values) map[string]any {
+	member, only := v["member"]
+	if !only || len(v) > 1 {
+		return v.JSON()
+	}
+	shared := j.memberships[member]
+	if shared == nil {
+		shared = v.JSON()
+		j.memberships[member] = shared
+	}
+	return shared
 }
 
 // flush writes what was taken. A log that cannot be written stops no run: the
