@@ -29,6 +29,9 @@ func (c *call) deltaFromStart(kind Kind, latest bool) reply {
 		return *bad
 	}
 	t := c.tenant
+	if t.forbidden(filter...) {
+		return c.denied()
+	}
 	t.mu.Lock()
 	t.tracking = true
 	cur := cursor{
@@ -129,6 +132,9 @@ func (c *call) deltaByToken(kind Kind) reply {
 	}
 	if lost, r := c.tokenGone(cur, path); lost {
 		return r
+	}
+	if t.forbidden(cur.filter...) {
+		return c.denied()
 	}
 	if !isDelta {
 		return c.deltaPage(cur, false)

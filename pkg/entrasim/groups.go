@@ -121,6 +121,29 @@ func (t *Tenant) HideGroup(ref string, hidden bool) error {
 	})
 }
 
+// ForbidGroup makes the service refuse everything that names the group, as it
+// does for a group that an administrative unit shields from the application;
+// it is no change that a delta round tells of.
+func (t *Tenant) ForbidGroup(ref string, forbidden bool) error {
+	return t.withObject(Group, ref, func(n uint32) error {
+		t.objects[n].flags &^= flagForbidden
+		if forbidden {
+			t.objects[n].flags |= flagForbidden
+		}
+		return nil
+	})
+}
+
+// forbidden says whether any of the groups is refused.
+func (t *Tenant) forbidden(ids ...ID) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return slices.ContainsFunc(ids, func(id ID) bool {
+		n, ok := t.byID[id]
+		return ok && t.objects[n].flags&flagForbidden != 0
+	})
+}
+
 // DeleteGroup deletes a group: to the recycle bin, or for good where the kind
 // has none (distribution groups [DOC], security groups by rule).
 func (t *Tenant) DeleteGroup(ref string) error {

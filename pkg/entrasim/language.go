@@ -54,6 +54,7 @@ func ParseTenant(text string) (*Tenant, error) {
 //	delete user ann@contoso.com        (also: restore, purge, recreate)
 //	delete group Sales                 (also: restore, purge)
 //	hide group Sales                   (also: show)
+//	forbid group Sales                 (also: permit)
 //	lag user ann@contoso.com 30s
 //	grant Member.Read.Hidden           (also: revoke; all apps)
 //	advance 8d
@@ -106,7 +107,7 @@ func (t *Tenant) statement(line string) error {
 		return t.setStatement(words)
 	case "rename":
 		return t.renameStatement(words)
-	case "delete", "restore", "purge", "recreate", "hide", "show":
+	case "delete", "restore", "purge", "recreate", "hide", "show", "forbid", "permit":
 		return t.lifeStatement(verb, words)
 	case "lag":
 		return t.lagStatement(words)

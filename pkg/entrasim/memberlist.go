@@ -46,7 +46,8 @@ func (c *call) memberList(group string, rest []string) reply {
 	t := c.tenant
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if t.objects[g].flags&flagHidden != 0 && !c.mayReadHidden() && c.rules.HiddenForbidden {
+	flags := t.objects[g].flags
+	if flags&flagForbidden != 0 || flags&flagHidden != 0 && !c.mayReadHidden() && c.rules.HiddenForbidden {
 		return c.denied()
 	}
 	members := c.membersOf(g, transitive)

@@ -103,6 +103,7 @@ const (
 	flagNoType
 	flagLagging
 	flagHidden
+	flagForbidden
 )
 
 // attribute is one value. An empty value was set once and has been cleared: the

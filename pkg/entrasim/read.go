@@ -66,6 +66,9 @@ func (c *call) getObject(kind Kind, name string) reply {
 	t := c.tenant
 	t.mu.RLock()
 	defer t.mu.RUnlock()
+	if t.objects[n].flags&flagForbidden != 0 {
+		return c.denied()
+	}
 	b := []byte{'{'}
 	b = appendField(b, "@odata.context", c.base+"/v1.0/$metadata#"+kind.String()+"s/$entity")
 	b = t.appendProperties(b, &t.objects[n], mask, nullUnset)

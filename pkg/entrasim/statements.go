@@ -208,6 +208,8 @@ func (t *Tenant) lifeStatement(verb string, words []word) error {
 		return t.PurgeGroup(name)
 	case "hide group", "show group":
 		return t.HideGroup(name, verb == "hide")
+	case "forbid group", "permit group":
+		return t.ForbidGroup(name, verb == "forbid")
 	}
 	return fmt.Errorf("cannot %s a %s", verb, kind)
 }

@@ -144,20 +144,16 @@ func (r *round) split(ctx context.Context, j *job) error {
 	if err := r.park(ctx, j.groups); err != nil {
 		return err
 	}
-	unreadable := 0
 	for _, id := range j.groups {
-		switch g := r.parked[id]; {
-		case g == nil:
+		if r.parked[id] == nil {
 			rest = append(rest, id)
-		case g.State == directory.GroupUnreadable:
-			unreadable++
 		}
 	}
-	// None of them is refused by itself, or all of them are: then it is the
-	// sign-in that lacks a permission, and nothing is known of any group.
-	if len(rest) == len(j.groups) || unreadable == len(j.groups) {
-		return fmt.Errorf("%s: %w", j, j.err)
+	refused := fmt.Errorf("%s: %w", j, j.err)
+	if len(rest) == len(j.groups) {
+		return refused
 	}
+	r.refused = refused
 	at := slices.Index(r.jobs, j)
 	r.jobs = slices.Delete(r.jobs, at, at+1)
 	for _, id := range j.groups {
@@ -165,6 +161,22 @@ func (r *round) split(ctx context.Context, j *job) error {
 	}
 	r.begin(rest)
 	return nil
+}
+
+// nothingReadable is the refusal of a round in which every followed group was
+// refused: then it is the sign-in that lacks a permission, and nothing is known
+// of any group. A single one that can be read, or is known to be missing, shows
+// that the permission is there.
+func (r *round) nothingReadable() error {
+	if r.refused == nil {
+		return nil
+	}
+	for _, id := range followed(r.group, r.roots) {
+		if g := r.parked[id]; g == nil || g.State != directory.GroupUnreadable {
+			return nil
+		}
+	}
+	return r.refused
 }
 
 // park asks for groups by id and sets those aside that cannot be followed.

@@ -88,6 +88,8 @@ type round struct {
 	parked map[identity.ObjectID]*group // groups that no stream can follow
 	people *people
 
+	refused error // of the last stream that was split
+
 	reread bool // the streams of all groups were begun anew for people who came back
 	report Report
 }
@@ -144,6 +146,9 @@ func (r *round) read(ctx context.Context) error {
 			continue
 		}
 		// The closure is complete: who is in scope is known.
+		if err := r.nothingReadable(); err != nil {
+			return err
+		}
 		if r.groupsMoved() {
 			r.people.scope = scopeOf(r.group, r.roots)
 		}
@@ -273,7 +278,8 @@ func (r *round) pull(ctx context.Context, jobs []*job, asks *roaring.Bitmap) err
 //	a link              any           done; unseen groups are asked for by id
 //	token lost          stored link   read from the start
 //	token lost          twice         fails
-//	forbidden           of groups     unreadable groups are parked, the others read anew
+//	forbidden           of groups     unreadable groups are parked, the others read anew;
+//	                                  all groups of the round: fails
 //	anything else       any           fails: nothing of the round counts
 func (r *round) settle(ctx context.Context, j *job) error {
 	switch {

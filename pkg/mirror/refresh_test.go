@@ -249,14 +249,7 @@ func TestRefresh(t *testing.T) {
 			b.dir.add(1, u(1))
 			b.dir.add(2, u(2))
 			b.dir.groups[g(2)].forbidden = true
-			b.dir.pageErr = func(s directory.Stream) error {
-				for _, id := range s.Groups {
-					if b.dir.groups[id].forbidden {
-						return directory.ErrForbidden
-					}
-				}
-				return nil
-			}
+			b.dir.pageErr = b.dir.refuseForbidden
 			b.refresh(root(1), root(2))
 			b.want(root(1), "1")
 			b.want(root(2), "?")
@@ -266,6 +259,41 @@ func TestRefresh(t *testing.T) {
 			b.dir.groups[g(2)].forbidden = false
 			b.refresh(root(1), root(2))
 			b.want(root(2), "2")
+		}},
+		{"a forbidden group that is alone in its stream is set aside, unless it is the only one of all", "", func(t *testing.T, b *bench) {
+			b.dir.add(1, u(1))
+			b.dir.add(2, u(2))
+			b.refresh(root(1))
+			b.refresh(root(1), root(2)) // a stream of its own
+			b.dir.pageErr = b.dir.refuseForbidden
+			b.dir.groups[g(2)].forbidden = true
+			b.dir.add(1, u(3))
+			b.refresh(root(1), root(2))
+			b.want(root(1), "1 3")
+			b.want(root(2), "2?")
+			b.full(root(1), root(2))
+			b.want(root(2), "2?")
+			b.dir.groups[g(1)].forbidden = true
+			before := b.dump(root(1), root(2))
+			if _, err := b.try(root(1), root(2)); !errors.Is(err, directory.ErrForbidden) {
+				t.Fatalf("error %v", err)
+			}
+			if after := b.dump(root(1), root(2)); after != before {
+				t.Fatalf("was\n%sis\n%s", before, after)
+			}
+			b.dir.groups[g(1)].forbidden, b.dir.groups[g(2)].forbidden = false, false
+			b.dir.add(2, u(4))
+			b.refresh(root(1), root(2))
+			b.want(root(1), "1 3")
+			b.want(root(2), "2 4")
+		}},
+		{"a group that does not exist shows that the permission is there", "", func(t *testing.T, b *bench) {
+			b.dir.add(1, u(1))
+			b.dir.groups[g(1)].forbidden = true
+			b.dir.pageErr = b.dir.refuseForbidden
+			b.refresh(root(1), root(2)) // there is no group 2
+			b.want(root(1), "?")
+			b.want(root(2), "?")
 		}},
 		{"a permission that is gone for everything fails the refresh", "", func(t *testing.T, b *bench) {
 			b.dir.add(1, u(1))

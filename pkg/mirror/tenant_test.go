@@ -362,3 +362,13 @@ func (t *tenant) Search(context.Context, string, bool, int) ([]directory.GroupIn
 }
 
 func (t *tenant) Check(context.Context) (directory.Access, error) { return directory.Access{}, nil }
+
+// refuseForbidden is a pageErr that refuses a stream with a forbidden group.
+func (t *tenant) refuseForbidden(s directory.Stream) error {
+	for _, id := range s.Groups {
+		if x := t.groups[id]; x != nil && x.forbidden {
+			return directory.ErrForbidden
+		}
+	}
+	return nil
+}
