@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
+	"github.com/vaultsync/vaultsync/pkg/credential"
 	"github.com/vaultsync/vaultsync/pkg/directory"
 )
 
@@ -30,7 +31,7 @@ type signIn struct {
 	mu         sync.Mutex
 	current    azcore.TokenCredential
 	generation int
-	stamp      stamp
+	stamps     [2]credential.Stamp // of its files
 	digest     [32]byte
 	certEnds   time.Time
 	token      string
@@ -96,12 +97,12 @@ func allowIdentityEndpoint(lookup func(string) (string, bool)) func(*url.URL) er
 
 // GetToken is a token for the scope asked for. Its errors are *Error.
 func (s *signIn) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	credential, err := s.credential()
+	present, err := s.credential()
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}
 	seen := &exchange{}
-	token, err := credential.GetToken(context.WithValue(ctx, exchangeKey{}, seen), options)
+	token, err := present.GetToken(context.WithValue(ctx, exchangeKey{}, seen), options)
 	if err != nil {
 		if ctx.Err() != nil {
 			return azcore.AccessToken{}, ended(ctx)
@@ -135,34 +136,41 @@ func (s *signIn) credential() (azcore.TokenCredential, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.options.Credential
-	files := []string{c.SecretFile}
+	now := [2]credential.Stamp{credential.StampOf(c.SecretFile)}
 	if c.Type == ClientCertificate {
-		files = []string{c.CertificateFile, c.CertificatePasswordFile}
+		now = [2]credential.Stamp{credential.StampOf(c.CertificateFile), credential.StampOf(c.CertificatePasswordFile)}
 	}
-	now := stampOf(files...)
-	if s.current != nil && now == s.stamp && c.SecretEnv == "" {
+	if s.current != nil && now == s.stamps && c.SecretEnv == "" {
 		return s.current, nil
 	}
 	m, err := s.material()
 	if err != nil {
 		if s.current != nil {
 			s.options.Logger.Warn("the credential's file cannot be read again; the one in use stays", slog.Any("error", err))
-			s.stamp = now
+			s.stamps = now
 			return s.current, nil
 		}
-		return nil, &Error{Kind: directory.ErrSignIn, Text: "the credential cannot be read", Cause: err, final: true}
+		return nil, &Error{Kind: directory.ErrSignIn, Text: "the credential cannot be read", Cause: err, hint: fixOf(err), final: true}
 	}
 	if s.current != nil && m.digest == s.digest {
-		s.stamp = now
+		s.stamps = now
 		return s.current, nil
 	}
 	made, err := s.make(m)
 	if err != nil {
 		return nil, &Error{Kind: directory.ErrSignIn, Text: "the credential cannot be used: " + oneLine(err.Error(), 300), final: true}
 	}
-	s.current, s.stamp, s.digest, s.certEnds = made, now, m.digest, m.expires()
+	s.current, s.stamps, s.digest, s.certEnds = made, now, m.digest, m.expires()
 	s.generation++
 	return made, nil
+}
+
+// fixOf is what to do about an error of reading a credential.
+func fixOf(err error) string {
+	if e, ok := errors.AsType[*credential.Error](err); ok {
+		return e.Fix
+	}
+	return ""
 }
 
 func (s *signIn) material() (material, error) {

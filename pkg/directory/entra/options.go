@@ -1,12 +1,10 @@
 package entra
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -202,43 +200,6 @@ func (o Options) check() error {
 		errs = append(errs, errors.New("clientId is missing"))
 	}
 	return errors.Join(errs...)
-}
-
-// proxyFunc is the proxy of the settings. The URL is parsed here and never
-// printed, for it may carry a password.
-func (o Options) proxyFunc() (func(*http.Request) (*url.URL, error), error) {
-	if o.Proxy == "" {
-		return http.ProxyFromEnvironment, nil
-	}
-	u, err := url.Parse(o.Proxy)
-	if err != nil || u.Host == "" {
-		return nil, errors.New("proxy is not an absolute URL; write it as http://host:port (a user and password must be percent-encoded)")
-	}
-	switch u.Scheme {
-	case "http", "https", "socks5", "socks5h":
-		return http.ProxyURL(u), nil
-	default:
-		return nil, errors.New("proxy has an unknown scheme: use http, https or socks5")
-	}
-}
-
-// roots are the system's trust roots and those of CAFile.
-func (o Options) roots() (*x509.CertPool, error) {
-	if o.CAFile == "" {
-		return nil, nil // the system's
-	}
-	pem, err := os.ReadFile(o.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("caFile: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("caFile %s holds no certificate in PEM form", o.CAFile)
-	}
-	return pool, nil
 }
 
 // isGUID reports whether s is a tenant id rather than a domain name.

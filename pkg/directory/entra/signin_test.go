@@ -86,7 +86,7 @@ func TestSignInErrorsAreInWords(t *testing.T) {
 			if err := os.Chmod(o.Credential.SecretFile, 0o644); err != nil {
 				w.t.Fatal(err)
 			}
-		}, directory.ErrSignIn, "chmod 600", ""},
+		}, directory.ErrSignIn, "every user of this machine", "chmod 600"},
 		{
 			"an unknown certificate authority", func(_ *world, o *entra.Options) { o.CAFile = "" },
 			directory.ErrUnreachable, "unknown authority", "caFile",

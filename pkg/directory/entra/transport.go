@@ -5,16 +5,18 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/vaultsync/vaultsync/pkg/credential"
 )
 
 // newTransport is the network: TLS 1.2 or later, always verified, with the
 // proxy and the trust roots of the settings.
 func newTransport(o Options) (*http.Transport, error) {
-	proxy, err := o.proxyFunc()
+	proxy, err := credential.Proxy("proxy", o.Proxy)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := o.roots()
+	roots, err := credential.Roots("caFile", o.CAFile)
 	if err != nil {
 		return nil, err
 	}

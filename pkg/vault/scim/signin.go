@@ -3,6 +3,7 @@ package scim
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,11 +11,17 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/vaultsync/vaultsync/pkg/credential"
 )
+
+// maxTokenAnswer is how much of a token endpoint's answer is read, in bytes; what
+// is cut there is no JSON.
+const maxTokenAnswer = 1 << 20
 
 // signIn gives out the bearer token that a request carries.
 type signIn struct {
-	secret *secret
+	secret *credential.Secret
 	oauth  *OAuth // nil: the secret is the token itself
 	client *http.Client
 	count  func()
@@ -32,12 +39,12 @@ type signIn struct {
 
 // bearer is a token that should be good now.
 func (s *signIn) bearer(ctx context.Context) (string, error) {
-	secret, err := s.secret.read()
+	secret, err := s.secret.Read()
 	if err != nil {
-		return "", err
+		return "", unread(err)
 	}
 	if s.oauth == nil {
-		return secret, nil
+		return strings.TrimSpace(secret), nil // no token has blanks at its ends
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,13 +54,22 @@ func (s *signIn) bearer(ctx context.Context) (string, error) {
 	return s.fetch(ctx, secret)
 }
 
+// unread is an error of reading a secret, which is one of signing in.
+func unread(err error) error {
+	e, ok := errors.AsType[*credential.Error](err)
+	if !ok {
+		return err
+	}
+	return &Error{Place: e.Place, Text: e.Text, Fix: e.Fix, kind: errSignIn, cause: e.Cause}
+}
+
 // refused says that the service did not take a token. It reports whether
 // another try makes sense: there is another token by now, or can be.
 func (s *signIn) refused(token string) bool {
-	s.secret.forget()
+	s.secret.Forget()
 	if s.oauth == nil {
-		now, err := s.secret.read()
-		return err == nil && now != token
+		now, err := s.secret.Read()
+		return err == nil && strings.TrimSpace(now) != token
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,7 +145,7 @@ func (s *signIn) ask(ctx context.Context, secret string) (answer, error) {
 		return answer{}, err
 	}
 	defer response.Body.Close() //nolint:errcheck // read only
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxSecret))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxTokenAnswer))
 	if err != nil {
 		return answer{}, fmt.Errorf("read the answer: %w", err)
 	}

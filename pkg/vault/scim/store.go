@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/vaultsync/vaultsync/pkg/credential"
 	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
@@ -59,17 +60,17 @@ func Open(o Options) (*Store, error) {
 	s := &Store{options: o, base: base, mapping: mapping, gate: newGate(o.Parallel)}
 	s.client = &http.Client{Transport: network, CheckRedirect: noRedirect}
 	s.signIn = &signIn{
-		secret: &secret{key: "store.tokenFile", file: o.TokenFile, env: o.TokenEnv}, oauth: o.OAuth,
+		secret: &credential.Secret{Key: "store.tokenFile", File: o.TokenFile, Env: o.TokenEnv}, oauth: o.OAuth,
 		client: s.client, timeout: o.Timeout, count: func() { s.requests.Add(1) },
 	}
 	switch {
 	case o.OAuth != nil:
-		s.signIn.secret = &secret{key: "store.oauth.secretFile", file: o.OAuth.SecretFile, env: o.OAuth.SecretEnv}
+		s.signIn.secret = &credential.Secret{Key: "store.oauth.secretFile", File: o.OAuth.SecretFile, Env: o.OAuth.SecretEnv}
 		if o.OAuth.SecretEnv != "" {
-			s.signIn.secret.key = "store.oauth.secretEnv"
+			s.signIn.secret.Key = "store.oauth.secretEnv"
 		}
 	case o.TokenEnv != "":
-		s.signIn.secret.key = "store.tokenEnv"
+		s.signIn.secret.Key = "store.tokenEnv"
 	}
 	return s, nil
 }
