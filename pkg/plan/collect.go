@@ -278,7 +278,7 @@ func (c *computation) sortNotes() {
 	slices.SortFunc(c.plan.Trips, func(a, b Trip) int {
 		return cmp.Or(cmp.Compare(a.Guard, b.Guard), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Text, b.Text))
 	})
-	slices.SortFunc(c.plan.Records, func(a, b snapshot.Account) int { return a.Person.Compare(b.Person) })
+	slices.SortStableFunc(c.plan.Records, func(a, b snapshot.Account) int { return a.Person.Compare(b.Person) })
 	slices.SortFunc(c.plan.Groups, func(a, b snapshot.Group) int { return a.ID.Compare(b.ID) })
 	slices.SortFunc(c.plan.ForgetGroups, identity.ObjectID.Compare)
 	slices.SortFunc(c.plan.Settled, identity.ObjectID.Compare)

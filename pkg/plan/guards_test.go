@@ -354,6 +354,31 @@ func TestUnknownOutcomes(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}},
+		{"what changed in the directory since a run died that made the account is written", func(t *testing.T) {
+			w := with("eve:Sales")
+			w.rules.Accounts.Adopt = false
+			w.add("ann:Sales")
+			u := w.hand(vault.User{LoginName: "ann@contoso.com", FullName: "Ann Before", Email: "ann@contoso.com", ExternalID: w.id("ann").String(), Managed: true, Enabled: true, License: identity.LicenseNamed})
+			w.intents["ann"] = true
+			w.does(t, "update ann fullName:Ann Before>ann", "memberAdd ann Sales")
+			if u.FullName != "ann" {
+				t.Errorf("%+v", u)
+			}
+		}},
+		{"what a run made that died is remembered although its change is held", func(t *testing.T) {
+			w := with("eve:Sales")
+			w.rules.Accounts.Adopt = false
+			w.rules.Guards.LoginChanges.Count = 0
+			w.add("ann:Sales")
+			w.hand(vault.User{LoginName: "old@contoso.com", FullName: "ann", Email: "ann@contoso.com", ExternalID: w.id("ann").String(), Managed: true, Enabled: true, License: identity.LicenseNamed})
+			w.intents["ann"] = true
+			w.wants(t, "update old loginName:old>ann !loginChanges", "memberAdd old Sales")
+			w.apply(w.plan())
+			if r := w.record("ann"); r.State != snapshot.Active || r.UserID == "" {
+				t.Errorf("%+v", r)
+			}
+			w.wants(t, "update old loginName:old>ann !loginChanges")
+		}},
 		{"an adoption by a run that died stays an adoption", func(t *testing.T) {
 			w := with("eve:Sales")
 			w.add("ann:Sales")

@@ -83,21 +83,41 @@ func (d *decision) matches() (own, free, taken []vault.User) {
 func (c *computation) intakeOwn(d *decision, u vault.User) {
 	switch {
 	case d.Intent && u.ID != "":
-		// An earlier run made it and did not live to hear so.
-		adopted := d.Record != nil && d.Record.Adopted
-		d.user = u
-		d.after = c.freshRecord(d, !adopted)
-		d.after.UserID, d.after.License = u.ID, d.Want.License
-		if adopted {
-			d.after.License = ""
-		}
-		c.enableAdopted(d, d.Record != nil && d.Record.OwnDisable)
+		c.intakeMade(d, u)
 	case u.ID == "":
 		c.onLoginAccount(d, u)
 	case !c.in.Rules.Accounts.Adopt:
 		c.wait(d, Conflict, fmt.Sprintf("the account %s exists and is not ours (accounts.adopt: false)", u.LoginName))
 	default:
 		c.adoptAccount(d, u)
+	}
+}
+
+// intakeMade takes over the account that an earlier run made and did not live
+// to hear of. It has what the directory said then: what has changed since is
+// written, and of a login account that was there before only that.
+func (c *computation) intakeMade(d *decision, u vault.User) {
+	intended := d.Record
+	adopted := intended != nil && intended.Adopted
+	made := c.freshRecord(d, !adopted)
+	made.UserID, made.License = u.ID, d.Want.License
+	for name := range made.Fields {
+		made.Fields[name] = snapshot.Field{Value: fieldOf(u, name), Written: true}
+	}
+	if adopted {
+		made.License, made.Fields = "", intended.Clone().Fields
+	}
+	d.Record, d.user, d.after, d.moved = made, u, new(made.Clone()), true
+	c.enableAdopted(d, intended != nil && intended.OwnDisable)
+	c.compareFields(d)
+	if c.spare(d) {
+		d.after = new(made.Clone())
+	}
+	if d.enable || len(d.fields) > 0 {
+		// Remembered before it is written to: should that be held or fail,
+		// nothing else would know of the account.
+		made.OwnDisable = d.enable
+		c.plan.Records = append(c.plan.Records, made.Clone())
 	}
 }
 

@@ -208,10 +208,20 @@ func (c *computation) keep(d *decision) {
 	if !d.Pending {
 		c.compareFields(d)
 	}
-	if c.isProtected(d) && (len(d.fields) > 0 || d.enable || d.license != "") {
-		d.remark(Protected, "is protected: would have been updated")
-		d.action, d.fields, d.enable, d.license, d.after = nothing, nil, false, "", nil
+	if c.spare(d) {
+		d.after = nil
 	}
+}
+
+// spare keeps the account of a protected login name from being written to, and
+// says whether it was about to be.
+func (c *computation) spare(d *decision) bool {
+	if !c.isProtected(d) || len(d.fields) == 0 && !d.enable && d.license == "" {
+		return false
+	}
+	d.remark(Protected, "is protected: would have been updated")
+	d.action, d.fields, d.enable, d.license = nothing, nil, false, ""
+	return true
 }
 
 // comeBack decides whether a disabled vault user is enabled again:

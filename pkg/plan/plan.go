@@ -190,8 +190,9 @@ type decision struct {
 	paused bool
 	// compared says that hands changed fields that are to be written again.
 	compared bool
-	// moved says that the directory has changed since an administrator rejected
-	// something about the person: the rejection is over, for good.
+	// moved says that Record is not what is stored, so that it is stored anew: the
+	// directory has changed since an administrator rejected something about the
+	// person, or the account of a run that died was found.
 	moved bool
 	note  *Note
 }
