@@ -25,6 +25,11 @@ type membership struct {
 
 // planGroups decides about the vault's groups and who is in them.
 func (c *computation) planGroups() {
+	for _, d := range c.decisions {
+		if d.replaces != nil || d.Record != nil && d.Record.State == snapshot.Tombstone {
+			c.moved = append(c.moved, d)
+		}
+	}
 	for i := range c.in.Groups {
 		g := &c.in.Groups[i]
 		if g.Why != "" && g.State != directory.GroupPresent && !g.Removed {
@@ -210,7 +215,7 @@ func (c *computation) renameGroup(g *Group, record *snapshot.Group) {
 // planMembers finds who joins and who leaves the vault group. Of a group that
 // was not read in full nobody leaves: Want holds whoever was in it.
 func (c *computation) planMembers(g *Group, record *snapshot.Group) {
-	for _, d := range c.decisions {
+	for _, d := range c.moved {
 		switch {
 		case d.Record != nil && d.Record.State == snapshot.Tombstone:
 			record.Applied.Remove(d.Number) // went with the account
@@ -221,7 +226,7 @@ func (c *computation) planMembers(g *Group, record *snapshot.Group) {
 	join := roaring.AndNot(g.Want, record.Applied)
 	leave := roaring.AndNot(record.Applied, g.Want)
 	drift := map[uint32]string{}
-	if c.in.Full && g.Actual != nil && !g.fresh() && !g.Actual.MembersUnknown {
+	if c.in.Full && g.Actual != nil && !g.fresh() && g.Members != nil {
 		c.driftedMembers(g, record, join, leave, drift)
 	}
 	for it := join.Iterator(); it.HasNext(); {
@@ -306,22 +311,23 @@ func (d *decision) hasAccount() bool {
 // driftedMembers finds what hands changed in the group: people of ours taken
 // out of it, or put into it. Members that are not ours are nobody's business.
 func (c *computation) driftedMembers(g *Group, record *snapshot.Group, join, leave *roaring.Bitmap, why map[uint32]string) {
-	in := make(map[string]bool, len(g.Actual.Members))
-	for _, id := range g.Actual.Members {
-		in[id] = true
-	}
-	for _, d := range c.decisions {
+	taken := roaring.AndNot(roaring.And(record.Applied, g.Want), g.Members)
+	put := roaring.AndNot(roaring.AndNot(g.Members, record.Applied), g.Want)
+	for it := roaring.Or(taken, put).Iterator(); it.HasNext(); {
+		d := c.byNumber[it.Next()]
+		if d == nil {
+			continue
+		}
 		rec := d.Record
 		if rec == nil || rec.UserID == "" || rec.State == snapshot.Tombstone || d.replaced || d.linkedElsewhere() {
 			continue
 		}
-		applied, wanted, actual := record.Applied.Contains(d.Number), g.Want.Contains(d.Number), in[rec.UserID]
-		kept := slices.Contains(record.Kept, rec.UserID)
+		actual := put.Contains(d.Number)
 		text := ""
 		switch {
-		case applied && wanted && !actual && d.hasAccount():
+		case !actual && d.hasAccount():
 			text = "taken out of " + g.label() + " by hand in the vault"
-		case !applied && !wanted && actual && !kept:
+		case actual && !slices.Contains(record.Kept, rec.UserID):
 			text = "put into " + g.label() + " by hand in the vault"
 		default:
 			continue

@@ -68,8 +68,12 @@ type Group struct {
 	// Record is what was last applied, nil before the first time.
 	Record *snapshot.Group
 	// Actual is the vault group it is linked to or may be linked to, nil when
-	// there is none; read when Record is nil or the run is full.
+	// there is none; read when Record is nil or the run is full. Its Members
+	// are read only of a group that is not linked yet.
 	Actual *vault.Group
+	// Members are the numbers of our people who are in Actual, read of a linked
+	// group in a full run; nil when the store does not tell.
+	Members *roaring.Bitmap
 }
 
 // Person is one person to look at.
@@ -157,8 +161,10 @@ type computation struct {
 	plan      *Plan
 	decisions []*decision
 	byNumber  map[uint32]*decision
-	members   []membership
-	changes   []Change
+	// moved are the people who lost their account, or take another's over.
+	moved   []*decision
+	members []membership
+	changes []Change
 }
 
 // decision is what is to happen to one person.

@@ -290,9 +290,21 @@ func (w *world) group(t *team, key string, away, present *roaring.Bitmap) plan.G
 			copied := *actual
 			copied.Members = slices.Clone(actual.Members)
 			g.Actual = &copied
+			g.Members = w.ours(actual.Members)
 		}
 	}
 	return g
+}
+
+// ours are the numbers of the people whose accounts these are.
+func (w *world) ours(users []string) *roaring.Bitmap {
+	set := roaring.New()
+	for i, name := range w.names {
+		if r := w.record(name); r != nil && r.UserID != "" && slices.Contains(users, r.UserID) {
+			set.Add(uint32(i + 1))
+		}
+	}
+	return set
 }
 
 func (w *world) linked(id string) bool {

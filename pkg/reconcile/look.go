@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -61,14 +62,15 @@ func (v *Vault) look(ctx context.Context, store *counted, o Options) (*scene, er
 			return nil, err
 		}
 	}
+	g := &gatherer{Vault: v, view: view, scene: s, options: o}
 	err = v.Snapshot.Read(func(tx *snapshot.Tx) error {
-		g := &gatherer{Vault: v, view: view, tx: tx, scene: s, options: o}
+		g.tx = tx
 		return g.gather(ctx)
 	})
-	if err != nil {
+	if err = errors.Join(err, view.Close()); err != nil {
 		return nil, err
 	}
-	return s, v.lookAtStore(ctx, store, s)
+	return s, g.lookAtStore(ctx, store)
 }
 
 // gatherer reads mirror and snapshot in one consistent view of both.
@@ -84,6 +86,10 @@ type gatherer struct {
 	// memberOf are the places of a person's groups in the roster; nil when it
 	// is not known.
 	memberOf map[uint32][]int
+	// strangers are the people with a record whom the mirror does not know.
+	strangers map[uint32]identity.ObjectID
+	// compared is set in a full run, which compares the vault itself.
+	compared *comparison
 }
 
 func (g *gatherer) gather(ctx context.Context) error {
@@ -130,10 +136,35 @@ func (g *gatherer) gather(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := g.readPeople(ctx, candidates); err != nil {
-		return err
+	if g.full {
+		if err := g.everybody(candidates); err != nil {
+			return err
+		}
+	}
+	if g.compared == nil { // else once the vault has been read
+		if err := g.readPeople(ctx, candidates); err != nil {
+			return err
+		}
 	}
 	return g.describeInput()
+}
+
+// anew runs f with mirror and snapshot as they are by now. What was gathered
+// before stays: the directory may have moved on, which the next run sees.
+func (g *gatherer) anew(f func(*gatherer) error) error {
+	view, err := g.Directory.Mirror.View()
+	if err != nil {
+		return fmt.Errorf("read the local copy of %s: %w", g.Directory.Name, err)
+	}
+	defer view.Close()
+	if view.Epoch() != g.scene.epoch {
+		return fmt.Errorf("the local copy of directory %s was made anew while the vault was read; the next run begins with it", g.Directory.Name)
+	}
+	return g.Snapshot.Read(func(tx *snapshot.Tx) error {
+		now := *g
+		now.view, now.tx = view, tx
+		return f(&now)
+	})
 }
 
 // readRoster asks the mirror who should be in the vault.
@@ -223,7 +254,7 @@ func (g *gatherer) candidates(ctx context.Context, touched *roaring.Bitmap) (*ro
 	case g.single:
 		return g.onePerson()
 	case g.full:
-		return g.divide(ctx, g.present.Clone()) // records adds whoever has one
+		return g.divide(ctx, g.present.Clone()) // everybody adds whoever has a record
 	}
 	used, err := g.tx.People(snapshot.Active, snapshot.Leaving)
 	if err != nil {
@@ -314,16 +345,29 @@ func keySet(keys []string) map[string]bool {
 	return set
 }
 
-// lookAtStore asks the store about the people and groups of the scene.
-func (v *Vault) lookAtStore(ctx context.Context, store *counted, s *scene) error {
+// lookAtStore asks the store about the people and groups of the scene. Neither
+// mirror nor snapshot is being read meanwhile: a store may take its time.
+func (g *gatherer) lookAtStore(ctx context.Context, store *counted) error {
+	s := g.scene
 	l := &looker{store: store, scene: s, now: s.input.Now}
-	if err := l.people(ctx); err != nil {
-		return fmt.Errorf("look at the vault's users: %w", err)
+	if g.compared != nil {
+		l.users = &g.compared.users
 	}
 	if err := l.groups(ctx); err != nil {
 		return fmt.Errorf("look at the vault's groups: %w", err)
 	}
-	if licensed, ok := v.Store.(vault.Licensed); ok && l.newcomers {
+	if g.compared != nil {
+		if err := g.compared.run(ctx, store, g); err != nil {
+			return fmt.Errorf("compare the vault's users: %w", err)
+		}
+	}
+	if err := l.people(ctx); err != nil {
+		return fmt.Errorf("look at the vault's users: %w", err)
+	}
+	if g.watch != nil {
+		g.watch(len(s.input.People))
+	}
+	if licensed, ok := g.Store.(vault.Licensed); ok && l.newcomers {
 		pools, err := licensed.Licenses(ctx)
 		if err != nil {
 			return fmt.Errorf("look at the licences: %w", err)

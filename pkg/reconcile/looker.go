@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"github.com/vaultsync/vaultsync/pkg/identity"
 	"github.com/vaultsync/vaultsync/pkg/plan"
 	"github.com/vaultsync/vaultsync/pkg/vault"
@@ -15,6 +17,8 @@ type looker struct {
 	store *counted
 	scene *scene
 	now   time.Time
+	// users tells whose account a user id is; nil: of the people of the scene.
+	users *userIndex
 	// newcomers says that somebody may need a licence.
 	newcomers bool
 }
@@ -23,12 +27,19 @@ type looker struct {
 const findAtMost = 1000
 
 // people asks the store about everybody for whom something may change: by id
-// about known accounts, by the configured keys about newcomers. A full run
-// reads all users once instead.
+// about known accounts, by the configured keys about newcomers. In a full run
+// known accounts have been compared, and those that were not seen are asked
+// about once more, by id: pages that move while they are read can lose a line,
+// and absence is concluded from nothing less.
 func (l *looker) people(ctx context.Context) error {
 	in := &l.scene.input
 	if in.Full {
-		if err := l.all(ctx); err != nil {
+		for i := range in.People {
+			if p := &in.People[i]; p.Record != nil && p.Record.UserID != "" && !p.Recreate {
+				p.Looked = true
+			}
+		}
+		if err := l.confirmAbsent(ctx); err != nil {
 			return err
 		}
 	}
@@ -73,33 +84,7 @@ func (l *looker) people(ctx context.Context) error {
 	return nil
 }
 
-// all reads every user of the vault and hands out those that are ours.
-func (l *looker) all(ctx context.Context) error {
-	in := &l.scene.input
-	byUser := make(map[string]int, len(in.People))
-	for i := range in.People {
-		if rec := in.People[i].Record; rec != nil && rec.UserID != "" && !in.People[i].Recreate {
-			byUser[rec.UserID] = i
-			in.People[i].Looked = true
-		}
-	}
-	if l.scene.mode == "user" {
-		return l.confirmAbsent(ctx) // one question instead of a listing
-	}
-	for user, err := range l.store.Users(ctx) {
-		if err != nil {
-			return err
-		}
-		if i, ok := byUser[user.ID]; ok {
-			in.People[i].Found = addFound(in.People[i].Found, user)
-		}
-	}
-	return l.confirmAbsent(ctx)
-}
-
-// confirmAbsent asks once more, by id, about accounts that a listing did not
-// show: pages that move while they are read can lose a line, and absence is
-// concluded from nothing less.
+// confirmAbsent asks by id about accounts that have not been seen.
 func (l *looker) confirmAbsent(ctx context.Context) error {
 	in := &l.scene.input
 	var queries []vault.Query
@@ -148,47 +133,93 @@ func addFound(found []vault.User, u vault.User) []vault.User {
 }
 
 // groups reads the vault's groups when one of ours is to be linked, or in a
-// full run.
+// full run. They are large, so of each only that is kept which is asked for: of
+// a linked group who of our people is in it, of others nothing, unless one of
+// ours may be linked to it.
 func (l *looker) groups(ctx context.Context) error {
 	in := &l.scene.input
+	linked, fresh := map[string]*plan.Group{}, []*plan.Group{}
 	need := in.Full
-	for _, g := range in.Groups {
-		need = need || !g.Removed && !g.ID.IsZero() && (g.Record == nil || g.Record.VaultID == "")
+	for i := range in.Groups {
+		switch g := &in.Groups[i]; {
+		case g.Record != nil && g.Record.VaultID != "":
+			if linked[g.Record.VaultID] == nil {
+				linked[g.Record.VaultID] = g
+			}
+		case !g.ID.IsZero():
+			fresh = append(fresh, g)
+			need = need || !g.Removed
+		}
 	}
 	if !need {
 		return nil
 	}
-	var all []vault.Group
+	var free []vault.Group
 	for group, err := range l.store.Groups(ctx) {
 		if err != nil {
 			return err
 		}
-		all = append(all, group)
+		if ours := linked[group.ID]; ours != nil && ours.Actual == nil {
+			if in.Full && !group.MembersUnknown {
+				ours.Members = l.members(ours, group.Members)
+			}
+			group.Members = nil
+			ours.Actual = &group
+		} else if slices.ContainsFunc(fresh, func(g *plan.Group) bool { return sameID(g, &group) || sameName(g, &group) }) {
+			free = append(free, group)
+		}
 	}
-	link(in.Groups, all)
+	link(fresh, free)
 	return nil
 }
 
-// link finds the vault group of each synchronized group: by its id, else by
-// external id, else by name. No vault group is given to two.
-func link(ours []plan.Group, all []vault.Group) {
+// members are the numbers of our people among the members of a vault group,
+// without those who were in it before its first synchronization and whom
+// nothing else put there.
+func (l *looker) members(ours *plan.Group, users []string) *roaring.Bitmap {
+	if l.users == nil {
+		l.users = newUserIndex(len(l.scene.input.People))
+		for _, p := range l.scene.input.People {
+			if p.Record != nil && p.Record.UserID != "" {
+				l.users.add(p.Record.UserID, p.Number)
+			}
+		}
+	}
+	kept := make(map[string]bool, len(ours.Record.Kept))
+	for _, id := range ours.Record.Kept {
+		kept[id] = true
+	}
+	set := roaring.New()
+	for _, id := range users {
+		for n := range l.users.of(id) {
+			if !kept[id] || ours.Record.Applied.Contains(n) {
+				set.Add(n)
+			}
+		}
+	}
+	return set
+}
+
+func sameID(ours *plan.Group, actual *vault.Group) bool {
+	return actual.ExternalID == ours.ID.String()
+}
+
+func sameName(ours *plan.Group, actual *vault.Group) bool {
+	return ours.Name != "" && identity.Fold(actual.Name) == identity.Fold(ours.Name)
+}
+
+// link finds the vault group for each group that has none yet: by external id,
+// else by name. No vault group is given to two.
+func link(ours []*plan.Group, free []vault.Group) {
 	given := map[string]bool{}
-	pass := func(fits func(g *plan.Group, actual *vault.Group) bool) {
-		for i := range ours {
-			for k := range all {
-				if ours[i].Actual == nil && !given[all[k].ID] && fits(&ours[i], &all[k]) {
-					ours[i].Actual = &all[k]
-					given[all[k].ID] = true
+	for _, fits := range []func(*plan.Group, *vault.Group) bool{sameID, sameName} {
+		for _, g := range ours {
+			for k := range free {
+				if g.Actual == nil && !given[free[k].ID] && fits(g, &free[k]) {
+					g.Actual = &free[k]
+					given[free[k].ID] = true
 				}
 			}
 		}
 	}
-	linked := func(g *plan.Group) bool { return g.Record != nil && g.Record.VaultID != "" }
-	pass(func(g *plan.Group, actual *vault.Group) bool { return linked(g) && g.Record.VaultID == actual.ID })
-	pass(func(g *plan.Group, actual *vault.Group) bool {
-		return !linked(g) && !g.ID.IsZero() && actual.ExternalID == g.ID.String()
-	})
-	pass(func(g *plan.Group, actual *vault.Group) bool {
-		return !linked(g) && !g.ID.IsZero() && g.Name != "" && identity.Fold(actual.Name) == identity.Fold(g.Name)
-	})
 }

@@ -32,12 +32,11 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 		intents[id] = true
 	}
 	var moved *roaring.Bitmap
-	whole := s.meta.Imported && (g.full || g.single) // the vault itself is compared too
-	if !whole {
-		moved = g.moved()
+	settles := !s.meta.Imported || !g.full && !g.single // the vault itself is not compared
+	if settles {
+		moved = plan.Moved(s.input.Groups, false)
 	}
 	g.indexGroups(candidates)
-	s.input.People = make([]plan.Person, 0, candidates.GetCardinality())
 	for it := candidates.Iterator(); it.HasNext(); {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -58,7 +57,7 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 			p.Want.Fields = map[string]string{"loginName": known.Login()}
 		}
 		p.Recreate = g.options.Recreate && p.ID == g.options.Person
-		if !whole && g.settled(&p, moved) {
+		if settles && !moved.Contains(n) && plan.Settled(&p, g.Rules.Vault, false, g.Now()) {
 			continue
 		}
 		s.input.People = append(s.input.People, p)
@@ -67,72 +66,35 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 	return nil
 }
 
-// settled says that nothing changes for somebody: account and groups are as
-// they should be. A change of nesting touches whole groups of such people, and
-// an import that broke off has left many: they are not planned, which keeps
-// memory small. moved are the people who are not in the groups in which they
-// should be.
-func (g *gatherer) settled(p *plan.Person, moved *roaring.Bitmap) bool {
-	rec := p.Record
-	if rec == nil || !p.Present || p.Pending || p.WantErr != nil || p.Intent || moved.Contains(p.Number) {
-		return false
-	}
-	look, _ := plan.NeedsLook(p, g.Rules.Vault, g.Now())
-	return !look && rec.State == snapshot.Active && rec.Number == p.Number && rec.Problem == "" && rec.Rejected == 0
-}
-
-// moved are the people who are not in the groups in which they should be.
-func (g *gatherer) moved() *roaring.Bitmap {
-	moved := roaring.New()
-	for _, group := range g.scene.input.Groups {
-		if group.Record == nil {
-			moved.Or(group.Want)
-		} else {
-			moved.Or(roaring.Xor(group.Want, group.Record.Applied))
-		}
-	}
-	return moved
-}
-
-// records finds what was last applied to the people, by number. In a full run
-// it adds everybody who has a record to the candidates; in the first portion
-// of a first import, whose people are all known to the mirror, one record is
-// read at a time.
+// records finds what was last applied to the people, by number: where everybody
+// is looked at one record at a time.
 func (g *gatherer) records(candidates *roaring.Bitmap) (func(n uint32) (*snapshot.Account, error), error) {
-	if g.scene.rest != nil {
-		return func(n uint32) (*snapshot.Account, error) {
-			id, _, err := g.view.ID(n)
-			if err != nil {
-				return nil, fmt.Errorf("read the local copy: %w", err)
-			}
-			a, ok, err := g.tx.Account(id)
-			if err != nil || !ok {
-				return nil, err
-			}
-			return &a, nil
-		}, nil
+	if g.full || g.scene.rest != nil {
+		return g.record, nil
 	}
 	found, err := g.allRecords(candidates)
 	return func(n uint32) (*snapshot.Account, error) { return found[n], nil }, err
 }
 
+// record is what was last applied to one person, nil when nothing was.
+func (g *gatherer) record(n uint32) (*snapshot.Account, error) {
+	id, known, err := g.view.ID(n)
+	if err != nil {
+		return nil, fmt.Errorf("read the local copy: %w", err)
+	}
+	if !known {
+		id = g.strangers[n]
+	}
+	a, ok, err := g.tx.Account(id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &a, nil
+}
+
 // allRecords is records for all at once.
 func (g *gatherer) allRecords(candidates *roaring.Bitmap) (map[uint32]*snapshot.Account, error) {
 	found := make(map[uint32]*snapshot.Account, candidates.GetCardinality())
-	if g.full {
-		for a, err := range g.tx.Accounts() {
-			if err != nil {
-				return nil, err
-			}
-			n, _, err := g.number(a.Person)
-			if err != nil {
-				return nil, err
-			}
-			candidates.Add(n)
-			found[n] = &a
-		}
-		return found, nil
-	}
 	strays := roaring.New()
 	for it := candidates.Iterator(); it.HasNext(); {
 		n := it.Next()

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -194,8 +195,9 @@ func (v *Vault) lookAtPortion(ctx context.Context, store *counted, s *scene) (*s
 	}
 	part := &scene{meta: s.meta, mode: s.mode, ids: s.ids, outOfScope: s.outOfScope, roster: s.roster}
 	part.roster.Groups = slices.Clone(s.roster.Groups)
+	g := &gatherer{Vault: v, view: view, scene: part}
 	err = v.Snapshot.Read(func(tx *snapshot.Tx) error {
-		g := &gatherer{Vault: v, view: view, tx: tx, scene: part}
+		g.tx = tx
 		if err := g.readGroups(); err != nil {
 			return err
 		}
@@ -205,12 +207,12 @@ func (v *Vault) lookAtPortion(ctx context.Context, store *counted, s *scene) (*s
 		}
 		return g.describeInput()
 	})
-	if err != nil {
+	if err = errors.Join(err, view.Close()); err != nil {
 		return nil, err
 	}
 	part.input.Total = int(people.GetCardinality()) //nolint:gosec // at most a portion
 	part.input.Insist, part.input.Approved = s.input.Insist, s.input.Approved
-	return part, v.lookAtStore(ctx, store, part)
+	return part, g.lookAtStore(ctx, store)
 }
 
 // restrictGroups leaves the groups that the vault has by now, with everybody

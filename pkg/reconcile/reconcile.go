@@ -37,6 +37,8 @@ type Vault struct {
 	Classify func(error) int
 
 	portion int // people in one portion of a first import; 0 is defaultPortion
+	// watch is told how many people are planned together; nil but in tests.
+	watch   func(people int)
 	last    atomic.Pointer[still]
 	leaving *leaving // guarded by the directory's guard
 }
