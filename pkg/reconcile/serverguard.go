@@ -101,17 +101,20 @@ func (d *Directory) hold(now time.Time) (held bool, released map[identity.Object
 	if err != nil {
 		return false, nil, err
 	}
-	leaving, managed, err := d.leaving()
-	if err != nil {
-		return false, nil, err
-	}
 	before, err := json.Marshal(state)
 	if err != nil {
 		return false, nil, fmt.Errorf("read the guard of directory %s: %w", d.Name, err)
 	}
 	state.Recent = slices.DeleteFunc(state.Recent, func(r Disabled) bool { return now.Sub(r.Time) > recently })
-	state.Approved = slices.DeleteFunc(state.Approved, func(id identity.ObjectID) bool { return !slices.Contains(leaving, id) })
-	released = map[identity.ObjectID]bool{}
+	leaving, managed, err := d.leaving(state.Recent)
+	if err != nil {
+		return false, nil, err
+	}
+	state.Approved = slices.DeleteFunc(state.Approved, func(id identity.ObjectID) bool {
+		_, still := slices.BinarySearchFunc(leaving, id, identity.ObjectID.Compare)
+		return !still
+	})
+	released = make(map[identity.ObjectID]bool, len(state.Approved))
 	for _, id := range state.Approved {
 		released[id] = true
 	}
@@ -152,8 +155,8 @@ func peopleDigest(people []identity.ObjectID) string {
 }
 
 // leaving are the distinct people who leave any vault of the directory, sorted,
-// and how many people the vaults have in all.
-func (d *Directory) leaving() ([]identity.ObjectID, int, error) {
+// and how many people the vaults have in all, with those who left recently.
+func (d *Directory) leaving(recent []Disabled) ([]identity.ObjectID, int, error) {
 	view, err := d.Mirror.View()
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the local copy of %s: %w", d.Name, err)
@@ -179,7 +182,19 @@ func (d *Directory) leaving() ([]identity.ObjectID, int, error) {
 		}
 	}
 	slices.SortFunc(ids, identity.ObjectID.Compare)
-	return ids, int(all.GetCardinality()), nil //nolint:gosec // at most as many as there are people
+	unknown := map[identity.ObjectID]bool{}
+	for _, r := range recent {
+		n, ok, err := view.Number(r.Person)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read the local copy of %s: %w", d.Name, err)
+		}
+		if ok {
+			all.Add(n)
+		} else {
+			unknown[r.Person] = true
+		}
+	}
+	return ids, int(all.GetCardinality()) + len(unknown), nil //nolint:gosec // at most as many as there are people
 }
 
 // leaving is what was counted of one vault, and what that depended on.
@@ -278,8 +293,12 @@ func (d *Directory) disabled(people []identity.ObjectID, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	approved := make(map[identity.ObjectID]bool, len(state.Approved))
+	for _, id := range state.Approved {
+		approved[id] = true
+	}
 	for _, id := range people {
-		if !slices.Contains(state.Approved, id) {
+		if !approved[id] {
 			state.Recent = append(state.Recent, Disabled{Person: id, Time: now})
 		}
 	}
