@@ -77,7 +77,7 @@ func (c *call) batchPart(part batchRequest, statuses map[string]int) reply {
 	inner := c.server.newCall(strings.ToUpper(part.Method), target, header)
 	inner.tenant, inner.app, inner.rules, inner.now = c.tenant, c.app, c.rules, c.now
 	inner.request, inner.base, inner.body, inner.inner = c.request, c.base, part.Body, true
-	inner.units = inner.price()
+	inner.units = inner.price() * max(inner.rules.UnitFactor, 1)
 	c.server.stats.asked(inner.method+" "+target, true)
 	c.server.stats.count(inner.statKind())
 	for _, id := range part.DependsOn {

@@ -27,7 +27,8 @@ type call struct {
 
 	requestID       string
 	clientRequestID string
-	units           int // resource units, set by the handler
+	units           int     // resource units
+	share           float64 // of the bucket, this request included
 }
 
 // roles tells what the app may do now.
@@ -70,6 +71,7 @@ func (c *call) answer() reply {
 	r.header.Set("client-request-id", c.clientRequestID)
 	r.header.Set("x-ms-ags-diagnostic", `{"ServerInfo":{"DataCenter":"Simulated","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"SIM"}}`)
 	r.header.Set("x-ms-resource-unit", itoa(max(c.units, 1))) // [DOC throttling-limits]
+	c.sayShare(r)
 	if f := c.fault(FaultEmptyObject); f != nil {
 		r = newReply(orStatus(f, http.StatusBadRequest), []byte(`{}`))
 	}

@@ -11,7 +11,6 @@ const maxFilterIDs = 50
 
 // delta answers /users/delta and /groups/delta.
 func (c *call) delta(kind Kind) reply {
-	c.units = 1 // [INFER from the rule for unlisted calls]
 	if kind == User && !c.mayReadUsers() || kind == Group && !c.mayReadGroups() {
 		return c.denied()
 	}
@@ -92,8 +91,12 @@ func (c *call) deltaQuery(kind Kind) (selection, []ID, *reply) {
 		if !ok {
 			return bad(codeRequestBad, "Filter not supported.") // [ISSUE powershell#1879]
 		}
-		if len(ids) > maxFilterIDs { // [DOC] limit; the text is [INFER]
-			return bad(codeRequestBad, "Too many objects in the filter of a delta query; the limit is 50.")
+		limit := maxFilterIDs
+		if c.rules.FilterIDs > 0 {
+			limit = c.rules.FilterIDs
+		}
+		if len(ids) > limit { // [DOC] limit; the text is [INFER]
+			return bad(codeRequestBad, "Too many objects in the filter of a delta query; the limit is "+itoa(limit)+".")
 		}
 		slices.SortFunc(ids, ID.Compare)
 		filter = slices.Compact(ids)

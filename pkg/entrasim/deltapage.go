@@ -31,7 +31,7 @@ func (c *call) deltaPage(cur cursor, onlyLink bool) reply {
 		sel:     cur.sel,
 		hidden:  c.mayReadHidden(),
 		// [DOC] only shapes the reply, and only on a deltaLink's round.
-		minimal: !cur.initial && strings.Contains(strings.ToLower(c.header.Get("Prefer")), "return=minimal"),
+		minimal: !cur.initial && (c.rules.AlwaysMinimal || strings.Contains(strings.ToLower(c.header.Get("Prefer")), "return=minimal")),
 	}
 	first := cur.offset == 0
 	more := false
@@ -96,12 +96,22 @@ func (c *call) deltaContext(cur cursor, first bool) string {
 // deltaURL is the link that continues after this page.
 func (c *call) deltaURL(cur cursor, delta bool) string {
 	cur.delta, cur.issued, cur.serial = delta, c.now, c.server.serial.Add(1)
-	name := "$skiptoken"
+	kind := "skip"
 	if delta {
-		name = "$deltatoken"
+		kind = "delta"
 		cur.from, cur.offset = cur.to, 0
 	}
-	return c.base + "/v1.0/" + cur.kind.String() + "s/delta?" + name + "=" + c.tenant.encode(cur)
+	path := "delta?$" + kind + "token="
+	switch c.rules.Links {
+	case SpelledPlain:
+	case SpelledFunction:
+		path = "delta()?$" + kind + "Token="
+	case SpelledNamespace:
+		path = "microsoft.graph.delta?%24" + kind + "token="
+	case SpelledSlash:
+		path = "microsoft.graph.delta()/?$" + strings.ToUpper(kind[:1]) + kind[1:] + "Token="
+	}
+	return c.base + "/v1.0/" + cur.kind.String() + "s/" + path + c.tenant.encode(cur)
 }
 
 // collect fills the page from the round and returns where the next begins.

@@ -55,7 +55,7 @@ func (c *call) identify(who *bearer) {
 	c.tenant, c.app = who.tenant, who.app
 	c.tenant.settle()
 	c.rules, c.now = c.tenant.Rules(), c.tenant.Now()
-	c.units = c.price()
+	c.units = c.price() * max(c.rules.UnitFactor, 1)
 }
 
 // plainPath writes the spellings of a path as one: no trailing slash, no

@@ -14,6 +14,18 @@ const (
 	MembersOmitted SoftDeletedMembers = "omitted"
 )
 
+// Spelling is how the links of delta pages are written. The service's own
+// samples show several [DOC], so a client must take them as they are.
+type Spelling string
+
+// The spellings of one and the same link.
+const (
+	SpelledPlain     Spelling = ""          // /users/delta?$deltatoken=…
+	SpelledFunction  Spelling = "function"  // /users/delta()?$deltaToken=…
+	SpelledNamespace Spelling = "namespace" // /users/microsoft.graph.delta?%24deltatoken=…
+	SpelledSlash     Spelling = "slash"     // /users/microsoft.graph.delta()/?$DeltaToken=…
+)
+
 // Rules are the points on which the sources disagree or say nothing. The zero
 // value is not useful: start from DefaultRules.
 type Rules struct {
@@ -26,6 +38,14 @@ type Rules struct {
 	// Interleave puts other groups between the parts of a split one ("could
 	// show up anywhere in the nextLink sequence" [DOC]).
 	Interleave bool `json:"interleave"`
+
+	// Links is how nextLinks and deltaLinks are spelled.
+	Links Spelling `json:"links"`
+	// AlwaysMinimal omits what did not change from the rounds of deltaLinks
+	// although nobody asked for return=minimal.
+	AlwaysMinimal bool `json:"alwaysMinimal"`
+	// FilterIDs is how many ids a delta filter may name; 0 is 50 [DOC].
+	FilterIDs int `json:"filterIds"`
 
 	// ExpandAllowed accepts $expand=members [DOC-old]; otherwise 400 [DOC-new].
 	ExpandAllowed bool `json:"expandAllowed"`
@@ -90,8 +110,13 @@ type Rules struct {
 	Throttle         bool `json:"throttle"`
 	BatchThrottle424 bool `json:"batchThrottle424"`
 	// ResourceUnits overrides the size of the bucket; 0 is the service's own
-	// for the tenant's size.
+	// for the tenant's size. UnitFactor multiplies what every request costs; 0
+	// is 1.
 	ResourceUnits int `json:"resourceUnits"`
+	UnitFactor    int `json:"unitFactor"`
+	// ShareUnsaid leaves x-ms-throttle-limit-percentage out, which a user never
+	// saw [ISSUE docs#15823].
+	ShareUnsaid bool `json:"shareUnsaid"`
 }
 
 // DefaultRules is the documented service where it is documented, and the less

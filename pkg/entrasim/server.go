@@ -32,6 +32,8 @@ type Options struct {
 	CAFile string
 	// PlainHTTP serves without TLS, for listeners in memory.
 	PlainHTTP bool
+	// HTTP1 serves no HTTP/2, like many a proxy that inspects TLS.
+	HTTP1 bool
 }
 
 // Server serves tenants. Its methods are safe for use by several goroutines.
@@ -111,6 +113,10 @@ func (s *Server) Serve(listener net.Listener) error {
 	}
 	s.listener = listener
 	s.http = s.newHTTP(s.Handler())
+	if s.options.HTTP1 {
+		s.http.Protocols = new(http.Protocols)
+		s.http.Protocols.SetHTTP1(true)
+	}
 	s.url = "http://" + listener.Addr().String()
 	if !s.options.PlainHTTP {
 		certificate, err := s.root.serverCertificate(time.Now(), s.options.Hosts)

@@ -45,14 +45,21 @@ func (c *call) overLimit() (reply, bool) {
 	t.bucket.used += max(c.units, 1) // usage accrues on refused requests too [DOC]
 	used, start := t.bucket.used, t.bucket.start
 	t.mu.Unlock()
+	c.share = float64(used) / float64(capacity)
 	if used <= capacity {
 		return reply{}, false
 	}
 	r := c.throttle429()
 	wait := bucketTime - c.now.Sub(start)
 	r.header.Set("Retry-After", strconv.FormatFloat(wait.Seconds(), 'f', 3, 64)) // decimal, as in the documented sample
-	r.header.Set("x-ms-throttle-limit-percentage", strconv.FormatFloat(min(float64(used)/float64(capacity), 1.8), 'f', 1, 64))
 	return r, true
+}
+
+// sayShare tells how near the limit is: only from 80 % on, at most 1.8 [DOC].
+func (c *call) sayShare(r reply) {
+	if c.share > 0.8 && !c.rules.ShareUnsaid {
+		r.header.Set("x-ms-throttle-limit-percentage", strconv.FormatFloat(min(c.share, 1.8), 'f', 2, 64))
+	}
 }
 
 // throttle429 is the refusal with the headers of the throttling page [DOC];

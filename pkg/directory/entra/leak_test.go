@@ -1,12 +1,9 @@
 package entra_test
 
 import (
-	"context"
-	"net"
-	"net/http"
 	"runtime"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/directory"
@@ -14,58 +11,52 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/entrasim"
 )
 
-// counted is a connection that tells when it is closed.
-type counted struct {
-	net.Conn
-	open *atomic.Int64
-	done atomic.Bool
-}
-
-func (c *counted) Close() error {
-	if c.done.CompareAndSwap(false, true) {
-		c.open.Add(-1)
-	}
-	return c.Conn.Close()
-}
-
-// It runs alone: it counts goroutines.
-func TestThrottlingLeavesNothingBehind(t *testing.T) {
-	w := open(t, small)
-	var opened, alive atomic.Int64
-	network := w.trusting()
-	var dialer net.Dialer
-	network.DialContext = func(ctx context.Context, kind, address string) (net.Conn, error) {
-		conn, err := dialer.DialContext(ctx, kind, address)
-		if err != nil {
-			return nil, err
+// It runs alone: it counts goroutines. Under the synthetic clock everything has
+// come to rest before anything is counted, however busy the machine is.
+func TestThrottlingLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // see above
+	const refusals, parallel = 2000, 4
+	for _, c := range []struct {
+		name   string
+		server entrasim.Options
+		most   int64 // connections in all
+	}{
+		{"HTTP/2 uses one connection", entrasim.Options{}, 1},
+		{"HTTP/1 throws no connection away", entrasim.Options{HTTP1: true}, 4 * parallel},
+	} {
+		for _, fault := range []entrasim.Fault{
+			{Kind: entrasim.FaultThrottle, Times: refusals},
+			{Kind: entrasim.FaultThrottle, Times: refusals, RetryAfter: "0"},
+			{Kind: entrasim.FaultHTML, Times: refusals},
+			{Kind: entrasim.FaultEmptyObject, Status: 503, Times: refusals},
+		} {
+			t.Run(c.name+" for "+string(fault.Kind)+fault.RetryAfter, func(t *testing.T) { //nolint:paralleltest // see above
+				synthetically(t, c.server, small, func(o *entra.Options) {
+					// Short waits: idle connections live for 90 s.
+					o.Parallel, o.Patience, o.Backoff = parallel, time.Hour, time.Microsecond
+				}, func(t *testing.T, w *world, network *pipes) {
+					streams := []directory.Stream{{}, w.groupStream("", "group Sales"), w.groupStream("", "group Sales EU"), w.groupStream("", "group Empty")}
+					w.pull(directory.Request{Streams: streams})
+					synctest.Wait()
+					before := runtime.NumGoroutine() - 2*int(network.alive.Load())
+					ordered := w.inject(fault)
+					if r := w.pull(directory.Request{Streams: streams}); len(r.errs) != 0 || ordered.Fired() != refusals {
+						t.Fatalf("%v after %d refusals", r.errs, ordered.Fired())
+					}
+					synctest.Wait()
+					opened, alive := network.opened.Load(), network.alive.Load()
+					if opened > c.most || alive != opened {
+						t.Errorf("%d connections were made for %d requests, %d are open", opened, w.client.Requests(), alive)
+					}
+					w.closeIdle()
+					synctest.Wait()
+					if n := network.alive.Load(); n != 0 {
+						t.Errorf("%d connections are in use by nobody", n)
+					}
+					if n := runtime.NumGoroutine(); n > before {
+						t.Errorf("%d goroutines, %d at rest before", n, before)
+					}
+				})
+			})
 		}
-		opened.Add(1)
-		alive.Add(1)
-		return &counted{Conn: conn, open: &alive}, nil
 	}
-	w.client = w.connect(func(o *entra.Options) {
-		o.Transport, o.Backoff, o.Patience = http.RoundTripper(network), time.Microsecond, time.Hour
-	})
-	w.pull(directory.Request{Streams: []directory.Stream{{}}}) // whatever stays for good is there now
-	goroutines, connections := runtime.NumGoroutine(), opened.Load()
-	fault := w.inject(entrasim.Fault{Kind: entrasim.FaultThrottle, Times: 2000})
-	if r := w.pull(directory.Request{Streams: []directory.Stream{{}, w.groupStream("", "group Sales")}}); len(r.errs) != 0 {
-		t.Fatal(r.errs)
-	}
-	if fault.Fired() != 2000 {
-		t.Fatalf("%d refusals", fault.Fired())
-	}
-	if n := opened.Load() - connections; n > 40 {
-		t.Errorf("%d new connections", n)
-	}
-	network.CloseIdleConnections()
-	// Closing is not instant; what leaks does not go away by waiting.
-	for range 200 {
-		if alive.Load() == 0 && runtime.NumGoroutine() <= goroutines {
-			return
-		}
-		runtime.Gosched()
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("%d connections open, %d goroutines, before %d", alive.Load(), runtime.NumGoroutine(), goroutines)
 }

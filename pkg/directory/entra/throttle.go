@@ -15,10 +15,13 @@ import (
 const (
 	// maxGate is the longest time for which one Retry-After shuts the gate.
 	maxGate = time.Hour
-	// unitWindow and unitLimit keep below the smallest tenant's allowance of
-	// 3,500 resource units in 10 s (facts/graph.md, section 4).
-	unitWindow = 10 * time.Second
-	unitLimit  = 3000
+	// unitSlots of unitSlot each are looked back upon, one more than the 10 s
+	// for which the directory counts; unitLimit is below the smallest tenant's
+	// allowance of 3,500 resource units in them (facts/graph.md, section 4),
+	// whenever those 10 s begin.
+	unitSlot  = time.Second
+	unitSlots = 11
+	unitLimit = 3000
 	// growAfter is how many refusals in a row take the directory at its word;
 	// from then on waits grow, for something else eats the allowance.
 	growAfter = 3
@@ -34,8 +37,9 @@ type throttle struct {
 	since    time.Time // throttled since; zero when not
 	refusals int       // in a row
 	paced    time.Time // no request before, of our own accord
-	window   time.Time
-	units    float64
+	units    [unitSlots]float64
+	began    time.Time // when slot 0 did
+	newest   int       // the slot that counts now
 }
 
 // Status is what may be shown of a client's state.
@@ -69,10 +73,29 @@ func (t *throttle) delay() (wait time.Duration, refused bool) {
 	if d := t.paced.Sub(now); d > 0 {
 		return d, false
 	}
-	if d := t.window.Add(unitWindow).Sub(now); d > 0 && t.units >= unitLimit {
-		return d, false
+	t.roll(now)
+	sum := 0.0
+	for _, n := range t.units {
+		sum += n
 	}
-	return 0, false
+	// The oldest slots pass first; when enough have, there is room again.
+	for slot := max(t.newest-unitSlots+1, 0); sum >= unitLimit; slot++ {
+		sum -= t.units[slot%unitSlots]
+		wait = t.began.Add(time.Duration(slot+unitSlots) * unitSlot).Sub(now)
+	}
+	return wait, false
+}
+
+// roll empties the slots that began more than unitSlots ago.
+func (t *throttle) roll(now time.Time) {
+	if t.began.IsZero() {
+		t.began = now
+	}
+	slot := int(now.Sub(t.began) / unitSlot) // by the monotonic clock
+	for old := max(t.newest+1, slot-unitSlots+1); old <= slot; old++ {
+		t.units[old%unitSlots] = 0
+	}
+	t.newest = max(slot, t.newest)
 }
 
 // refused shuts the gate. asked is what the reply asked for; 0 means that it
@@ -116,10 +139,8 @@ func (t *throttle) answered(header http.Header) {
 	if !now.Before(t.until) {
 		t.since, t.refusals = time.Time{}, 0
 	}
-	if now.Sub(t.window) >= unitWindow {
-		t.window, t.units = now, 0
-	}
-	t.units += units
+	t.roll(now)
+	t.units[t.newest%unitSlots] += units
 	// 0.8 is said from 80 % of the limit on, 1.0 is the limit.
 	if share >= 0.8 {
 		slow := time.Duration(min(share-0.7, 0.8) * 5 * float64(time.Second))

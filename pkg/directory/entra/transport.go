@@ -22,12 +22,15 @@ func newTransport(o Options) (*http.Transport, error) {
 	}
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
-		Proxy:                 proxy,
-		DialContext:           dialer.DialContext,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout:   15 * time.Second,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   o.Parallel,
+		Proxy:               proxy,
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout: 15 * time.Second,
+		ForceAttemptHTTP2:   true,
+		// Far more than are in use at a time: over HTTP/1, connections that
+		// come back at the same moment are then kept, not closed and dialled
+		// anew, when a throttled directory is asked again and again.
+		MaxIdleConnsPerHost:   4 * o.Parallel,
 		IdleConnTimeout:       90 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		// A connection that died without a word is found by a ping.

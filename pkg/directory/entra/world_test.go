@@ -42,6 +42,8 @@ type world struct {
 	tenant *entrasim.Tenant
 	dir    string
 	client *entra.Client
+
+	closeIdle func() // of a world under a synthetic clock
 }
 
 // open serves the tenant of a text; change may alter the client's options.
