@@ -142,7 +142,9 @@ func (a *answer) readAccount() error {
 				licenses = append(licenses, g.License)
 			}
 		}
-		a.want, a.wantErr = a.Rules.Account(a.profile, licenses)
+		if a.want, a.wantErr = a.Rules.Account(a.profile); a.wantErr == nil {
+			a.want.License, a.want.Fallback = a.Rules.License(licenses)
+		}
 	}
 	r := a.record
 	if r == nil {

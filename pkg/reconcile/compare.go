@@ -135,14 +135,19 @@ func (c *comparison) take(g *gatherer, user vault.User) error {
 		if c.settled.Contains(n) {
 			continue
 		}
-		p, err := c.person(g, n)
+		record, err := g.record(n)
 		if err != nil {
 			return err
 		}
-		if p.Record == nil || p.Record.UserID != user.ID {
+		if record == nil || record.UserID != user.ID {
 			continue // forgotten, or relinked, meanwhile
 		}
-		p.Found = []vault.User{user}
+		p, err := g.person(n, record)
+		if err != nil {
+			return err
+		}
+		p.Looked, p.Found = true, []vault.User{user}
+		p.Intent, p.Recreate = c.intents[p.ID], g.options.Recreate && p.ID == g.options.Person
 		if len(c.found[n]) == 0 && !c.moved.Contains(n) && plan.Settled(&p, g.Rules.Vault, true, g.scene.input.Now) {
 			c.settled.Add(n)
 			continue
@@ -150,31 +155,6 @@ func (c *comparison) take(g *gatherer, user vault.User) error {
 		c.found[n] = addFound(c.found[n], user)
 	}
 	return nil
-}
-
-// person is what plan.Settled must know of somebody.
-func (c *comparison) person(g *gatherer, n uint32) (p plan.Person, err error) {
-	p = plan.Person{Number: n, Present: g.present.Contains(n), Looked: true}
-	if p.Record, err = g.record(n); err != nil || p.Record == nil {
-		return p, err
-	}
-	p.ID = p.Record.Person
-	p.Intent = c.intents[p.ID]
-	p.Recreate = g.options.Recreate && p.ID == g.options.Person
-	if !p.Present {
-		return p, nil
-	}
-	profile, ok, err := g.view.Person(n)
-	if err != nil {
-		return p, fmt.Errorf("read the local copy: %w", err)
-	}
-	if p.Pending = !ok; ok {
-		p.Want, p.WantErr = g.Rules.Account(profile, nil)
-	}
-	if err := g.scene.roster.Unscoped[n]; err != nil {
-		p.WantErr = err
-	}
-	return p, nil
 }
 
 // owners are the settled people whose login name somebody wants who is not.

@@ -36,7 +36,7 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 	if settles {
 		moved = plan.Moved(s.input.Groups, false)
 	}
-	g.indexGroups(candidates)
+	var people []plan.Person
 	for it := candidates.Iterator(); it.HasNext(); {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -60,20 +60,43 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 		if settles && !moved.Contains(n) && plan.Settled(&p, g.Rules.Vault, false, g.Now()) {
 			continue
 		}
-		s.input.People = append(s.input.People, p)
+		people = append(people, p)
 	}
+	if err := g.describe(people); err != nil {
+		return err
+	}
+	s.input.People = append(s.input.People, people...)
 	slices.SortFunc(s.input.People, func(a, b plan.Person) int { return a.ID.Compare(b.ID) })
 	return nil
 }
 
-// records finds what was last applied to the people, by number: where everybody
-// is looked at one record at a time.
+// records finds what was last applied to the people, by number, one at a time.
 func (g *gatherer) records(candidates *roaring.Bitmap) (func(n uint32) (*snapshot.Account, error), error) {
 	if g.full || g.scene.rest != nil {
 		return g.record, nil
 	}
-	found, err := g.allRecords(candidates)
-	return func(n uint32) (*snapshot.Account, error) { return found[n], nil }, err
+	strays := roaring.New()
+	for it := candidates.Iterator(); it.HasNext(); {
+		n := it.Next()
+		if _, ok, err := g.view.ID(n); err != nil {
+			return nil, err
+		} else if !ok {
+			strays.Add(n)
+		}
+	}
+	if strays.IsEmpty() {
+		return g.record, nil
+	}
+	found := map[uint32]*snapshot.Account{}
+	if err := g.strays(strays, candidates, found); err != nil {
+		return nil, err
+	}
+	return func(n uint32) (*snapshot.Account, error) {
+		if a := found[n]; a != nil {
+			return a, nil
+		}
+		return g.record(n)
+	}, nil
 }
 
 // record is what was last applied to one person, nil when nothing was.
@@ -90,34 +113,6 @@ func (g *gatherer) record(n uint32) (*snapshot.Account, error) {
 		return nil, err
 	}
 	return &a, nil
-}
-
-// allRecords is records for all at once.
-func (g *gatherer) allRecords(candidates *roaring.Bitmap) (map[uint32]*snapshot.Account, error) {
-	found := make(map[uint32]*snapshot.Account, candidates.GetCardinality())
-	strays := roaring.New()
-	for it := candidates.Iterator(); it.HasNext(); {
-		n := it.Next()
-		id, ok, err := g.view.ID(n)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			strays.Add(n)
-			continue
-		}
-		a, ok, err := g.tx.Account(id)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			found[n] = &a
-		}
-	}
-	if strays.IsEmpty() {
-		return found, nil
-	}
-	return found, g.strays(strays, candidates, found)
 }
 
 // strays finds the records of numbers that the mirror does not know: people of
@@ -176,6 +171,7 @@ func (g *gatherer) number(id identity.ObjectID) (uint32, bool, error) {
 	return a.Number, ok, err
 }
 
+// person is what decides whether somebody is settled.
 func (g *gatherer) person(n uint32, record *snapshot.Account) (plan.Person, error) {
 	p := plan.Person{Number: n, Record: record, Present: g.present.Contains(n)}
 	id, ok, err := g.view.ID(n)
@@ -190,48 +186,66 @@ func (g *gatherer) person(n uint32, record *snapshot.Account) (plan.Person, erro
 		return p, fmt.Errorf("%w: the local copy knows no person number %d", ErrNoSuchPerson, n)
 	}
 	if !p.Present {
-		p.Why = g.whyAway(n)
 		return p, nil
 	}
 	profile, ok, err := g.view.Person(n)
 	if err != nil {
 		return p, err
 	}
-	licenses, groups := g.groupsOf(n)
-	p.Why = "member of " + strings.Join(groups, ", ")
 	if !ok {
 		p.Pending = true
 		return p, nil
 	}
-	p.Want, p.WantErr = g.Rules.Account(profile, licenses)
+	p.Want, p.WantErr = g.Rules.Account(profile)
 	if err := g.scene.roster.Unscoped[n]; err != nil {
 		p.WantErr = err
-	}
-	if p.WantErr != nil {
-		return p, nil //nolint:nilerr // why the person has no account is part of the answer
-	}
-	owner, taken := g.tx.LoginOwner(p.Want.Login())
-	if taken && owner != p.ID {
-		p.LoginOwner = owner
-		if on, ok, err := g.view.Number(owner); err != nil {
-			return p, err
-		} else if ok {
-			p.LoginOwnerGone = g.view.Gone().Contains(on)
-		}
 	}
 	return p, nil
 }
 
+// describe adds what else a plan needs of people.
+func (g *gatherer) describe(people []plan.Person) error {
+	g.indexGroups(people)
+	for i := range people {
+		p := &people[i]
+		if !p.Present {
+			p.Why = g.whyAway(p.Number)
+			continue
+		}
+		licenses, groups := g.groupsOf(p.Number)
+		p.Why = "member of " + strings.Join(groups, ", ")
+		if p.Pending || p.WantErr != nil {
+			continue // why the person has no account is part of the answer
+		}
+		p.Want.License, p.Want.Fallback = g.Rules.License(licenses)
+		owner, taken := g.tx.LoginOwner(p.Want.Login())
+		if !taken || owner == p.ID {
+			continue
+		}
+		p.LoginOwner = owner
+		if n, ok, err := g.view.Number(owner); err != nil {
+			return err
+		} else if ok {
+			p.LoginOwnerGone = g.view.Gone().Contains(n)
+		}
+	}
+	return nil
+}
+
 // indexGroups notes who is in which group, so that not every group is asked
 // about everybody. Of very many people it would take more memory than time.
-func (g *gatherer) indexGroups(people *roaring.Bitmap) {
+func (g *gatherer) indexGroups(people []plan.Person) {
 	const atMost = 50_000
-	if people.GetCardinality() > atMost {
+	if g.memberOf = nil; len(people) > atMost {
 		return
 	}
-	g.memberOf = map[uint32][]int{}
+	numbers := roaring.New()
+	for i := range people {
+		numbers.Add(people[i].Number)
+	}
+	g.memberOf = make(map[uint32][]int, len(people))
 	for i, rg := range g.scene.roster.Groups {
-		for it := roaring.And(rg.Members, people).Iterator(); it.HasNext(); {
+		for it := roaring.And(rg.Members, numbers).Iterator(); it.HasNext(); {
 			n := it.Next()
 			g.memberOf[n] = append(g.memberOf[n], i)
 		}

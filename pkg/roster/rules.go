@@ -93,8 +93,8 @@ func Compile(v config.Vault) (*Rules, error) {
 // sorted.
 func (r *Rules) Sources() []string { return r.sources }
 
-// Account is what the account of a person in these groups should say.
-func (r *Rules) Account(p identity.Person, licenses []identity.License) (Account, error) {
+// Account is what a person's account should say, without the licence.
+func (r *Rules) Account(p identity.Person) (Account, error) {
 	fields := map[string]string{
 		"loginName": r.loginName(p),
 		"fullName":  p.Value(identity.DisplayName),
@@ -117,9 +117,7 @@ func (r *Rules) Account(p identity.Person, licenses []identity.License) (Account
 		}
 		fields[a.target] = text
 	}
-	account := Account{Fields: fields}
-	account.License, account.Fallback = r.license(licenses)
-	return account, nil
+	return Account{Fields: fields}, nil
 }
 
 // Login is the login name that the account of a person should have; "" when
@@ -137,9 +135,9 @@ func (r *Rules) loginName(p identity.Person) string {
 	return login
 }
 
-// license is the first licence in the configured order among those that the
+// License is the first licence in the configured order among those that a
 // person's groups give, and what may stand in for it.
-func (r *Rules) license(given []identity.License) (identity.License, []identity.License) {
+func (r *Rules) License(given []identity.License) (identity.License, []identity.License) {
 	order := r.Vault.Accounts.LicenseOrder
 	chosen := identity.NoLicense
 	at := len(order)
