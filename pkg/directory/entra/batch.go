@@ -226,6 +226,7 @@ func (c *Client) items(ctx context.Context, parts []*part) ([]batchItem, error) 
 			return nil, err
 		}
 		info.PathParameters["baseurl"] = c.base.String()
+		asWritten := info.PathParameters["request-raw-url"] != "" // gone after GetUri
 		u, err := info.GetUri()
 		if err != nil {
 			return nil, fmt.Errorf("write a request: %w", err)
@@ -233,7 +234,7 @@ func (c *Client) items(ctx context.Context, parts []*part) ([]batchItem, error) 
 		relative := strings.TrimPrefix(u.EscapedPath(), c.base.path)
 		if u.RawQuery != "" {
 			query := u.RawQuery
-			if info.PathParameters["request-raw-url"] == "" {
+			if !asWritten {
 				query = strings.ReplaceAll(query, "%24", "$") // as the SDK's middleware does
 			}
 			relative += "?" + query

@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
-// minProgress is how many bytes a body must give within the idle time.
-const minProgress = 1 << 10
+// minProgress is how many bytes a body must give within the idle time: a
+// kilobyte a second in the program, which any line has and which ends a page
+// that would take days.
+const minProgress = 32 << 10
 
 // drainLimit and drainTime bound what Close reads so that the connection can
 // be used again.

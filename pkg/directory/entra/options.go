@@ -60,7 +60,7 @@ type Options struct {
 	// HeaderTimeout bounds the wait for the head of one reply; 0 is 60 s.
 	HeaderTimeout time.Duration
 	// IdleBody bounds how long a body may make less than minimum progress
-	// (1 KiB); 0 is 30 s. Time that the caller takes is not counted.
+	// (32 KiB); 0 is 30 s. Time that the caller takes is not counted.
 	IdleBody time.Duration
 	// MaxPage is the largest body read, in bytes; 0 is 256 MiB.
 	MaxPage int64
