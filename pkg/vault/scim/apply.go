@@ -160,7 +160,13 @@ type job struct {
 	// down is why nothing more is sent: the service is out of reach, and every
 	// further change would only wait for the same.
 	down error
+	// lost counts the changes in a row whose outcome is not known.
+	lost int
 }
+
+// lostAtMost is after how many changes of unknown outcome in a row no more are
+// sent: each would have to be looked for.
+const lostAtMost = 10
 
 // fill answers changes that were not begun.
 func (j *job) fill(indexes []int, err error) {
@@ -199,10 +205,22 @@ func (j *job) one(ctx context.Context, c vault.Change) vault.Result {
 		return vault.Result{Err: down}
 	}
 	result := j.make(ctx, c)
-	if errors.Is(result.Err, vault.ErrUnreachable) && !errors.Is(result.Err, vault.ErrUnknownOutcome) {
-		j.mu.Lock()
+	unknown := errors.Is(result.Err, vault.ErrUnknownOutcome)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case unknown:
+		if j.lost++; j.lost >= lostAtMost && j.down == nil {
+			j.down = &Error{
+				Place: "the vault's service", kind: vault.ErrUnreachable,
+				Text: fmt.Sprintf("not sent: of the last %d changes nobody knows what became of them", j.lost),
+				Fix:  "see in the service's log, or that of a proxy between, why its answers do not come through", cause: errors.New(result.Err.Error()),
+			}
+		}
+	case errors.Is(result.Err, vault.ErrUnreachable):
 		j.down = result.Err
-		j.mu.Unlock()
+	default:
+		j.lost = 0
 	}
 	return result
 }

@@ -125,8 +125,12 @@ func (b *bulkRun) fits(queue []bulkOperation, size int) int {
 	return len(queue)
 }
 
-// lost is the status of an operation whose outcome is not known.
-const lost = -1
+// What takes the place of a status: lost operations may have been carried out;
+// omitted ones are not among the answers of a bulk request that has ended.
+const (
+	lost    = -1
+	omitted = -2
+)
 
 // send makes one bulk request. again says that nothing was done and a smaller
 // one, or none, should be tried.
@@ -152,9 +156,12 @@ func (b *bulkRun) send(ctx context.Context, operations []bulkOperation) (again b
 	case !a.ok():
 		return true, nil
 	}
+	// A service that stops at the first error, asked or not, leaves out what
+	// comes after it. An answer without any operation says nothing of them.
+	missing := omitted
 	d, err := decode(a.body)
-	if err != nil {
-		d = nil
+	if err != nil || !d.has("Operations") {
+		d, missing = nil, lost
 	}
 	said := map[string]answer{}
 	list := d.list("Operations")
@@ -169,7 +176,7 @@ func (b *bulkRun) send(ctx context.Context, operations []bulkOperation) (again b
 	for _, o := range operations {
 		one, ok := said[o.BulkID]
 		if !ok {
-			one = answer{status: lost}
+			one = answer{status: missing}
 		}
 		b.answers[o.change] = append(b.answers[o.change], one)
 	}
@@ -219,8 +226,11 @@ func (b *bulkRun) settle(ctx context.Context, i int, answers []answer) bool {
 	c := b.changes[i]
 	switch c.Op {
 	case vault.CreateUser, vault.CreateGroup:
-		if answers[0].status == http.StatusTooManyRequests {
+		switch answers[0].status {
+		case http.StatusTooManyRequests:
 			return false
+		case omitted:
+			return b.settleOmitted(ctx, i)
 		}
 		b.results[i] = b.settleCreated(ctx, c, answers[0])
 		return true
@@ -241,6 +251,27 @@ func (b *bulkRun) settle(ctx context.Context, i int, answers []answer) bool {
 	return true
 }
 
+// settleOmitted looks for what an operation without an answer may have made;
+// false if it made nothing and is to be made by itself.
+func (b *bulkRun) settleOmitted(ctx context.Context, i int) bool {
+	c := b.changes[i]
+	var id string
+	var err error
+	if c.Op == vault.CreateGroup {
+		id, err = b.lookForGroup(ctx, b.service, c.Group)
+	} else {
+		id, err = b.lookForUser(ctx, c.User)
+	}
+	if err == nil && id == "" && (c.User.ExternalID != "" || c.Group.ExternalID != "") {
+		return false
+	}
+	b.results[i].ID = id
+	if id == "" {
+		b.results[i].Err = &Error{Place: "POST /Bulk", Text: "the answer is missing", kind: vault.ErrUnknownOutcome, cause: err}
+	}
+	return true
+}
+
 func (b *bulkRun) settleCreated(ctx context.Context, c vault.Change, a answer) vault.Result {
 	r := request{method: http.MethodPost, path: b.service.users}
 	look := func() (string, error) { return b.lookForUser(ctx, c.User) }
@@ -249,8 +280,8 @@ func (b *bulkRun) settleCreated(ctx context.Context, c vault.Change, a answer) v
 		look = func() (string, error) { return b.lookForGroup(ctx, b.service, c.Group) }
 	}
 	switch {
-	case a.ok() && a.body == nil && idOf(a.header.Get("Location")) != "":
-		return vault.Result{ID: idOf(a.header.Get("Location"))}
+	case a.ok() && a.body == nil && idOf(r.path, a.header.Get("Location")) != "":
+		return vault.Result{ID: idOf(r.path, a.header.Get("Location"))}
 	case a.status == lost:
 		return b.settleCreate(ctx, r, a, &Error{Place: r.place(), Text: "the answer is missing", kind: vault.ErrUnknownOutcome}, look, func(document) {})
 	case a.status >= 500:

@@ -35,7 +35,7 @@ func (s *Store) settleCreate(ctx context.Context, r request, a answer, err error
 			note(d)
 			return vault.Result{ID: id}
 		}
-		if id := idOf(a.header.Get("Location")); id != "" {
+		if id := idOf(r.path, a.header.Get("Location")); id != "" {
 			return vault.Result{ID: id}
 		}
 		unknown = &Error{Place: r.place(), Text: "the service said yes without saying what it made", Status: a.status, kind: vault.ErrUnknownOutcome, cause: bad}
@@ -74,18 +74,29 @@ func (s *Store) lookForUser(ctx context.Context, u vault.User) (string, error) {
 	return "", nil
 }
 
-// idOf is the id at the end of a resource's address.
-func idOf(location string) string {
+// idOf is the id at the end of a resource's address, "" where the address is
+// not one of the endpoint's. Only the id is taken from it: nothing is ever sent
+// to where it points.
+func idOf(endpoint, location string) string {
 	u, err := url.Parse(location)
-	if err != nil || location == "" {
+	if err != nil {
 		return ""
 	}
-	escaped := u.EscapedPath()
-	id, err := url.PathUnescape(escaped[strings.LastIndexByte(escaped, '/')+1:])
+	parent, escaped, found := cutLast(strings.TrimRight(u.EscapedPath(), "/"))
+	if _, name, _ := cutLast(endpoint); !found || !strings.HasSuffix(parent, "/"+name) && parent != name {
+		return ""
+	}
+	id, err := url.PathUnescape(escaped)
 	if err != nil {
 		return ""
 	}
 	return id
+}
+
+// cutLast cuts a path at its last slash.
+func cutLast(path string) (parent, name string, found bool) {
+	at := strings.LastIndexByte(path, '/')
+	return path[:max(at, 0)], path[at+1:], at >= 0
 }
 
 func (s *Store) createGroup(ctx context.Context, v *service, g vault.Group) vault.Result {

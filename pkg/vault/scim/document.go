@@ -107,6 +107,8 @@ func (d document) truth(name string, otherwise bool) bool {
 	switch v := d.value(name).(type) {
 	case bool:
 		return v
+	case json.Number:
+		return v.String() != "0"
 	case string:
 		if b, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(v))); err == nil {
 			return b

@@ -235,6 +235,9 @@ func (f *finder) one(ctx context.Context, q vault.Query) ([]vault.User, error) {
 	return found, nil
 }
 
+// errWebPage is the cause of an answer that cannot be read.
+var errWebPage = errors.New("it is a web page")
+
 // get reads one resource; nil without an error when there is none.
 func (s *Store) get(ctx context.Context, endpoint, id string) (document, error) {
 	path, ok := resourcePath(endpoint, id)
@@ -247,7 +250,7 @@ func (s *Store) get(ctx context.Context, endpoint, id string) (document, error) 
 	case err != nil:
 		return nil, err
 	case a.status == http.StatusNotFound:
-		return nil, nil //nolint:nilnil // no resource and no error are two answers
+		return nil, s.alive(ctx, endpoint, a)
 	case !a.ok():
 		return nil, answerError(r.place(), a, false)
 	}

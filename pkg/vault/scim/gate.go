@@ -2,6 +2,8 @@ package scim
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -17,6 +19,9 @@ type gate struct {
 
 func newGate(parallel int) *gate { return &gate{slots: make(chan struct{}, parallel)} }
 
+// errPaused says that the service's pause is longer than anybody should wait.
+var errPaused = errors.New("the service has asked for no more requests")
+
 // enter waits for a place and for the end of the service's pause. The caller
 // calls leave.
 func (g *gate) enter(ctx context.Context) error {
@@ -31,6 +36,10 @@ func (g *gate) enter(ctx context.Context) error {
 		g.mu.Unlock()
 		if pause <= 0 {
 			break
+		}
+		if pause > patience {
+			g.leave()
+			return fmt.Errorf("%w until %s", errPaused, time.Now().Add(pause).Format("15:04:05"))
 		}
 		if err := sleep(ctx, pause); err != nil {
 			g.leave()

@@ -176,21 +176,51 @@ func chunks(list []string, size int) [][]string {
 	return all
 }
 
+// refusesMembers says that an answer may be about one of the members, or about
+// how many there are.
+func refusesMembers(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
+}
+
 // addMembers adds users to a group in chunks. That a user does not exist is
 // found out before the first chunk is sent only by services that say so.
 func (s *Store) addMembers(ctx context.Context, v *service, group string, members []string) error {
-	for _, chunk := range chunks(members, s.options.MemberChunk) {
-		if err := s.addChunk(ctx, v, group, chunk); err != nil {
+	return s.inChunks(v, members, func(chunk []string) error { return s.addChunk(ctx, v, group, chunk) },
+		func(rest []string) error { return s.putMembers(ctx, v, group, rest, nil) })
+}
+
+// removeMembers takes users out of a group in chunks.
+func (s *Store) removeMembers(ctx context.Context, v *service, group string, members []string) error {
+	return s.inChunks(v, members, func(chunk []string) error { return s.removeChunk(ctx, v, group, chunk) },
+		func(rest []string) error { return s.putMembers(ctx, v, group, nil, rest) })
+}
+
+// errNoPatch says that there is no PATCH after all.
+var errNoPatch = errors.New("the service has no PATCH")
+
+// inChunks hands members over in parts, and the rest whole once there is no
+// PATCH: a PUT carries every member whatever the number of changes.
+func (s *Store) inChunks(v *service, members []string, patch, put func([]string) error) error {
+	for len(members) > 0 {
+		if !v.patch.Load() {
+			return put(members)
+		}
+		n := min(len(members), s.options.MemberChunk)
+		if err := patch(members[:n]); errors.Is(err, errNoPatch) {
+			return put(members)
+		} else if err != nil {
 			return err
 		}
+		members = members[n:]
 	}
 	return nil
 }
 
 func (s *Store) addChunk(ctx context.Context, v *service, group string, members []string) error {
-	if !v.patch.Load() {
-		return s.putMembers(ctx, v, group, members, nil)
-	}
 	a, r, err := s.changeMembers(ctx, v, group, addOperations(members))
 	switch {
 	case err != nil:
@@ -199,15 +229,13 @@ func (s *Store) addChunk(ctx context.Context, v *service, group string, members 
 		s.learnShown(ctx, v, group, a)
 		return nil
 	case s.withoutPatch(v, a):
-		return s.putMembers(ctx, v, group, members, nil)
-	case a.status != http.StatusBadRequest && a.status != http.StatusRequestEntityTooLarge && a.status != http.StatusUnprocessableEntity:
+		return errNoPatch
+	case !refusesMembers(a.status):
 		return answerError(r.place(), a, true)
 	}
 	refused := answerError(r.place(), a, true)
-	if missing, err := s.missing(ctx, v, members); err != nil {
-		return errors.Join(refused, err)
-	} else if missing != "" {
-		return &Error{Place: r.place(), Text: "there is no user with the id " + quote(missing), Status: a.status, kind: vault.ErrNotFound}
+	if err := s.whyRefused(ctx, v, group, members, refused); err != nil {
+		return err
 	}
 	if len(members) == 1 {
 		return refused
@@ -218,6 +246,34 @@ func (s *Store) addChunk(ctx context.Context, v *service, group string, members 
 		return err
 	}
 	return s.addChunk(ctx, v, group, members[half:])
+}
+
+// whyRefused looks for what an addition was refused for: a group that is gone,
+// one of the users that does not exist, no way for PATCH. Without an error all
+// of them are there.
+func (s *Store) whyRefused(ctx context.Context, v *service, group string, members []string, refused *Error) error {
+	if refused.Status == http.StatusNotFound {
+		d, err := s.get(ctx, v.groups, group)
+		if err != nil {
+			return errors.Join(refused, err)
+		}
+		if d == nil {
+			return refused
+		}
+	}
+	missing, err := s.missing(ctx, v, members)
+	switch {
+	case err != nil:
+		return errors.Join(refused, err)
+	case missing != "":
+		return &Error{Place: refused.Place, Text: "there is no user with the id " + quote(missing), Status: refused.Status, kind: vault.ErrNotFound}
+	case refused.Status != http.StatusNotFound:
+		return nil
+	case s.options.Patch == auto:
+		return errNoPatch // everything is there, and yet it is not found
+	}
+	refused.kind = vault.ErrInvalid
+	return refused
 }
 
 // missing is one of the users that does not exist, "" if all do.
@@ -239,19 +295,7 @@ func (s *Store) missing(ctx context.Context, v *service, ids []string) (string, 
 	return "", nil
 }
 
-func (s *Store) removeMembers(ctx context.Context, v *service, group string, members []string) error {
-	for _, chunk := range chunks(members, s.options.MemberChunk) {
-		if err := s.removeChunk(ctx, v, group, chunk); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (s *Store) removeChunk(ctx context.Context, v *service, group string, members []string) error {
-	if !v.patch.Load() {
-		return s.putMembers(ctx, v, group, nil, members)
-	}
 	a, r, err := s.changeMembers(ctx, v, group, removeOperations(members))
 	switch {
 	case err != nil:
@@ -259,8 +303,8 @@ func (s *Store) removeChunk(ctx context.Context, v *service, group string, membe
 	case a.ok():
 		return nil
 	case s.withoutPatch(v, a):
-		return s.putMembers(ctx, v, group, nil, members)
-	case a.status != http.StatusBadRequest && a.status != http.StatusRequestEntityTooLarge && a.status != http.StatusUnprocessableEntity:
+		return errNoPatch
+	case !refusesMembers(a.status):
 		return answerError(r.place(), a, true)
 	}
 	refused := answerError(r.place(), a, true)
@@ -284,10 +328,11 @@ func (s *Store) settleRemoval(ctx context.Context, v *service, group, member str
 	case d == nil:
 		return &Error{Place: "GET " + v.groups, Text: "there is no such group", kind: vault.ErrNotFound}
 	}
-	if slices.Contains(memberIDs(d), member) {
-		return refused
-	}
-	if e, ok := errors.AsType[*Error](refused); s.shown.hidden() && (!ok || e.Type != "noTarget") {
+	there := slices.Contains(memberIDs(d), member)
+	switch e, ok := errors.AsType[*Error](refused); {
+	case ok && e.Status == http.StatusNotFound && (there || s.shown.hidden()) && s.options.Patch == auto:
+		return errNoPatch // the group is there, and yet it is not found
+	case there, s.shown.hidden() && (!ok || e.Type != "noTarget"):
 		return refused
 	}
 	return nil
@@ -298,14 +343,7 @@ func (s *Store) putMembers(ctx context.Context, v *service, group string, add, r
 	if !s.shown.known() && !v.documented || v.hidesMembers() {
 		s.shown.hide()
 	}
-	if len(add) > 0 {
-		if missing, err := s.missing(ctx, v, add); err != nil {
-			return err
-		} else if missing != "" {
-			return &Error{Place: "PUT " + v.groups, Text: "there is no user with the id " + quote(missing), kind: vault.ErrNotFound}
-		}
-	}
-	return s.rewrite(ctx, v, v.groups, group, func(d document) error {
+	err := s.rewrite(ctx, v, v.groups, group, func(d document) error {
 		leave := map[string]bool{}
 		for _, id := range remove {
 			leave[id] = true
@@ -330,4 +368,10 @@ func (s *Store) putMembers(ctx context.Context, v *service, group string, add, r
 		d.put("members", members)
 		return nil
 	}, nil)
+	if e, ok := errors.AsType[*Error](err); ok && refusesMembers(e.Status) && !errors.Is(err, vault.ErrNotFound) {
+		if missing, failed := s.missing(ctx, v, add); failed == nil && missing != "" {
+			return &Error{Place: e.Place, Text: "there is no user with the id " + quote(missing), Status: e.Status, kind: vault.ErrNotFound}
+		}
+	}
+	return err
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
+// maxListed ends a list that never ends, in resources.
+const maxListed = 2_000_000
+
 // page is one page of a list.
 type page struct {
 	resources []document
@@ -34,7 +37,12 @@ func (s *Store) page(ctx context.Context, endpoint, filter string, start int) (p
 		return page{}, err
 	}
 	if !a.ok() {
-		return page{}, answerError(r.place(), a, false)
+		e := answerError(r.place(), a, false)
+		if a.status == http.StatusNotFound {
+			// Not that nobody is there: a list of nobody is 200.
+			e.kind, e.Fix = vault.ErrUnreachable, "there is no service at this address, or it is down behind its gateway: check store.url"
+		}
+		return page{}, e
 	}
 	d, err := decode(a.body)
 	if err != nil {
@@ -43,6 +51,7 @@ func (s *Store) page(ctx context.Context, endpoint, filter string, start int) (p
 	if !d.has("Resources") && !d.has("totalResults") {
 		return page{}, s.garbled(r, fmt.Errorf("it is no list"))
 	}
+	s.lastAlive.Store(time.Now().UnixNano())
 	p := page{resources: resources(d), total: -1}
 	if n, ok := d.value("totalResults").(json.Number); ok {
 		if total, err := n.Int64(); err == nil && total >= 0 {
@@ -78,6 +87,13 @@ func (s *Store) pages(ctx context.Context, endpoint, filter string, known *page)
 				return
 			}
 			fresh := p.unseen(seen)
+			if len(seen) > maxListed {
+				yield(nil, &Error{
+					Place: "GET " + endpoint, kind: vault.ErrUnreachable, Text: fmt.Sprintf("the list does not end: more than %d resources", maxListed),
+					Fix: "ask the service's maker for paging by startIndex",
+				})
+				return
+			}
 			for _, d := range fresh {
 				if !yield(d, nil) {
 					return
@@ -96,10 +112,36 @@ func (s *Store) pages(ctx context.Context, endpoint, filter string, known *page)
 				})
 				return
 			default:
+				if filter == "" && p.total > len(seen) {
+					if err := s.afterHole(ctx, endpoint, p.total, seen); err != nil {
+						yield(nil, err)
+					}
+				}
 				return
 			}
 		}
 	}
+}
+
+// afterHole looks behind an empty page when the service has said that there is
+// more. A total that counts too much is common and means nothing; a page that
+// was lost would make whoever is behind it look gone.
+func (s *Store) afterHole(ctx context.Context, endpoint string, total int, seen map[string]struct{}) error {
+	last, err := s.page(ctx, endpoint, "", total)
+	if err != nil {
+		return err
+	}
+	if len(last.unseen(seen)) > 0 {
+		return &Error{
+			Place: "GET " + endpoint, kind: vault.ErrUnreachable,
+			Text: fmt.Sprintf("a page in the middle is empty: the service says that there are %d, and gives %d and then more", total, len(seen)),
+			Fix:  "try again; if it stays so, ask the service's maker for paging by startIndex",
+		}
+	}
+	if s.warn.first("total of " + endpoint) {
+		s.options.Logger.WarnContext(ctx, "the vault's service says that there are more than it lists", "service", s.base.Host, "endpoint", endpoint, "says", total, "lists", len(seen))
+	}
+	return nil
 }
 
 // nextPage asks for a page; the first may be known already.

@@ -12,6 +12,7 @@ const (
 	userSchema  = "urn:ietf:params:scim:schemas:core:2.0:User"
 	groupSchema = "urn:ietf:params:scim:schemas:core:2.0:Group"
 	patchSchema = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+	errorSchema = "urn:ietf:params:scim:api:messages:2.0:Error"
 	bulkSchema  = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 )
 

@@ -25,6 +25,9 @@ const (
 	tries = 4
 	// patience is how long one request waits for a throttling service in all.
 	patience = 5 * time.Minute
+	// longestPause is how long a service is left alone at most, whatever it asks
+	// for: an hour without leavers is long enough.
+	longestPause = time.Hour
 	// grace is how long a write that is under way may go on after a stop: its
 	// outcome is worth waiting for.
 	grace = 5 * time.Second
@@ -52,18 +55,6 @@ func (r request) place() string { return r.method + " " + r.path }
 
 func (r request) write() bool { return r.method != http.MethodGet }
 
-// answer is what the service said.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	// doubt says that an earlier try of the same request may have been carried
-	// out.
-	doubt bool
-}
-
-func (a answer) ok() bool { return a.status >= 200 && a.status < 300 }
-
 // send sends a request until there is an answer. An answer of any status but
 // those that ask for another try is returned without an error; an error is
 // ctx's when nothing was sent, vault.ErrUnreachable when nothing was changed,
@@ -85,6 +76,9 @@ func (s *Store) send(ctx context.Context, r request) (answer, error) {
 			var final bool
 			if final, err = x.afterAnswer(ctx, a, token); final {
 				a.doubt = x.doubt
+				if a.ok() && r.write() && a.page() {
+					return answer{}, s.pageError(r)
+				}
 				return a, nil
 			}
 		}
@@ -108,7 +102,7 @@ type exchange struct {
 
 // afterError waits for the next try, or gives the error that ends the exchange.
 func (x *exchange) afterError(ctx context.Context, sent bool, err error) error {
-	if errors.Is(err, errSignIn) || ctx.Err() != nil && !sent {
+	if _, told := errors.AsType[*Error](err); told || ctx.Err() != nil && !sent {
 		return err
 	}
 	x.doubt = x.doubt || sent && x.write()
@@ -153,10 +147,14 @@ func (x *exchange) throttled(ctx context.Context, a answer) error {
 		pause = backoff(x.try)
 		x.try = min(x.try+1, 7)
 	}
+	x.gate.pause(min(pause, longestPause))
 	if x.waited += pause; x.waited > patience {
-		return answerError(x.place(), a, false)
+		e := answerError(x.place(), a, false)
+		if pause > patience {
+			e.Text += fmt.Sprintf("; it asks to be left alone for %s", pause)
+		}
+		return e
 	}
-	x.gate.pause(pause)
 	if pause > 5*time.Second {
 		x.options.Logger.WarnContext(ctx, "the vault's service asks to wait", "service", x.base.Host, "status", a.status, "pause", pause.String())
 	}
@@ -179,7 +177,12 @@ func (s *Store) unsettled(r request, doubt bool, err error) error {
 
 // once sends a request once. sent says that the service may have got it.
 func (s *Store) once(ctx context.Context, r request, payload []byte) (a answer, token string, sent bool, err error) {
-	if err := s.gate.enter(ctx); err != nil {
+	if err := s.gate.enter(ctx); errors.Is(err, errPaused) {
+		return answer{}, "", false, &Error{
+			Place: r.place(), Text: "nothing was sent: " + err.Error(), kind: vault.ErrUnreachable,
+			Fix: "let the service be until then; it has throttled us: lower store.parallel",
+		}
+	} else if err != nil {
 		return answer{}, "", false, fmt.Errorf("%s: %w", r.place(), err)
 	}
 	defer s.gate.leave()
@@ -222,12 +225,14 @@ func (s *Store) once(ctx context.Context, r request, payload []byte) (a answer, 
 	case err != nil:
 		return answer{}, token, true, fmt.Errorf("read the answer: %w", err)
 	case len(text) > maxAnswer:
-		return answer{}, token, true, fmt.Errorf("the answer is longer than %d MiB", maxAnswer>>20)
+		return answer{}, token, true, errTooLong
 	}
 	if response.StatusCode >= 300 && len(token) >= 8 {
 		text = bytes.ReplaceAll(text, []byte(token), []byte("<redacted>")) // it is shown to people
 	}
-	return answer{status: response.StatusCode, header: response.Header, body: text}, token, true, nil
+	a = answer{status: response.StatusCode, header: response.Header, body: text}
+	a.unmask()
+	return a, token, true, nil
 }
 
 // window is how long one request may take. A write that is under way when the
@@ -254,6 +259,9 @@ func plainCause(err error) error {
 	return err
 }
 
+// errTooLong is an answer of more than maxAnswer.
+var errTooLong = fmt.Errorf("the answer is longer than %d MiB", maxAnswer>>20)
+
 func (s *Store) networkError(r request, cause error) error {
 	e := &Error{Place: r.place(), Text: "no answer from " + s.base.Host, kind: vault.ErrUnreachable, cause: cause}
 	switch text := cause.Error(); {
@@ -261,6 +269,8 @@ func (s *Store) networkError(r request, cause error) error {
 		e.Fix = "the service's certificate is not trusted: name its CA in store.caFile, or check the host name in store.url"
 	case strings.Contains(text, "proxyconnect") || strings.Contains(text, "Proxy Authentication"):
 		e.Fix = "the proxy refuses: check store.proxy or HTTPS_PROXY"
+	case errors.Is(cause, errTooLong):
+		e.Text, e.Fix = "the answer of "+s.base.Host+" cannot be taken", "lower store.pageSize: large groups make large pages"
 	case errors.Is(cause, context.DeadlineExceeded):
 		e.Text = fmt.Sprintf("no answer from %s within %s", s.base.Host, s.options.Timeout)
 		e.Fix = "the service is slow or a firewall drops the connection: raise store.timeout, or ask for the way to be opened"

@@ -23,6 +23,8 @@ type Store struct {
 	mapping mapping
 
 	requests atomic.Int64
+	// lastAlive is when a list was last shown, in nanoseconds since 1970.
+	lastAlive atomic.Int64
 	// writes grows with each write; what was listed before one is out of date.
 	writes atomic.Int64
 

@@ -83,6 +83,13 @@ func TestEveryDriverRule(t *testing.T) {
 		"without discovery":             {quirks: scimtest.Quirks{NoDiscovery: true}, except: emptyGroupsUnknown},
 		"without PATCH":                 {quirks: scimtest.Quirks{NoPatch: true}},
 		"without PATCH, and not saying": {quirks: scimtest.Quirks{NoPatch: true}, options: Options{Patch: auto}},
+		"without a way for PATCH":       {quirks: scimtest.Quirks{HidesPatch: true}},
+		"versions":                      {quirks: scimtest.Quirks{Versions: true}, options: Options{Patch: off}},
+		"versions it cannot compare":    {quirks: scimtest.Quirks{Versions: true, Uncomparable: true}, options: Options{Patch: off}},
+		"bulk that stops at an error": {quirks: scimtest.Quirks{Bulk: 40, BulkStops: true}, except: map[string]string{
+			"each change is answered on its own and a failed one stops none": "a group without an external id that was left out cannot be looked for",
+		}},
+		"errors that look like success": {quirks: scimtest.Quirks{Masks: true}},
 		"PATCH off":                     {options: Options{Patch: off}},
 		"case-sensitive filters":        {quirks: scimtest.Quirks{CaseSensitiveFilters: true}},
 		"filters by few attributes":     {quirks: scimtest.Quirks{Filters: []string{"userName"}}},

@@ -53,6 +53,8 @@ func (s *Store) update(ctx context.Context, v *service, endpoint, id string, fie
 		return s.kept(r, fields, id, a)
 	case s.withoutPatch(v, a):
 		return s.replace(ctx, v, endpoint, id, fields)
+	case a.status == http.StatusNotFound:
+		return s.updateAbsent(ctx, v, endpoint, id, fields, answerError(r.place(), a, true))
 	case a.status == http.StatusBadRequest && slices.ContainsFunc(fields, delicate):
 		return s.updateWhole(ctx, endpoint, id, fields, answerError(r.place(), a, true))
 	default:
@@ -67,6 +69,29 @@ func (s *Store) withoutPatch(v *service, a answer) bool {
 	}
 	v.patch.Store(false)
 	return true
+}
+
+// updateAbsent settles a 404 to a PATCH. cause is what it says if it is true;
+// a service that has no way for PATCH may say so of a resource that is there.
+func (s *Store) updateAbsent(ctx context.Context, v *service, endpoint, id string, fields []field, cause error) error {
+	d, err := s.get(ctx, endpoint, id)
+	switch {
+	case err != nil:
+		return err
+	case d == nil:
+		return cause
+	case s.options.Patch == on:
+		return &Error{
+			Place: "PATCH " + endpoint, kind: vault.ErrInvalid, Status: http.StatusNotFound,
+			Text: "the service says that there is no such resource, and shows it",
+			Fix:  "it may not take PATCH: leave store.patch at auto",
+		}
+	}
+	if err := s.replace(ctx, v, endpoint, id, fields); err != nil {
+		return err
+	}
+	v.patch.Store(false) // what PATCH does not find, PUT does
+	return nil
 }
 
 func patchBody(operations []map[string]any) map[string]any {
@@ -156,7 +181,9 @@ func (s *Store) replace(ctx context.Context, v *service, endpoint, id string, fi
 func (s *Store) rewrite(ctx context.Context, v *service, endpoint, id string, change func(document) error, fields []field) error {
 	// Two callers of ours must not put back what the other has changed.
 	defer s.rewriting.lock(endpoint + "/" + id)()
-	for again := true; ; again = false {
+	const tries = 5
+	refused := "" // the version that the service has not taken for its own
+	for try := 1; ; try++ {
 		d, err := s.get(ctx, endpoint, id)
 		switch {
 		case err != nil:
@@ -171,6 +198,11 @@ func (s *Store) rewrite(ctx context.Context, v *service, endpoint, id string, ch
 			}
 		}
 		version := d.part("meta").text("version")
+		if version != "" && version == refused {
+			// Nobody has changed it in between: the service cannot compare what
+			// it says itself, as those that give weak versions and want strong ones.
+			version = ""
+		}
 		for _, name := range []string{"meta", "groups", "password"} {
 			if endpoint == v.users || name == "meta" {
 				d.drop(name)
@@ -188,8 +220,18 @@ func (s *Store) rewrite(ctx context.Context, v *service, endpoint, id string, ch
 		switch {
 		case err != nil:
 			return err
-		case a.status == http.StatusPreconditionFailed && again:
+		case a.status == http.StatusPreconditionFailed && try < tries && version != "":
+			refused = version
 			continue
+		case a.status == http.StatusPreconditionFailed:
+			e := answerError(r.place(), a, true)
+			e.Fix = "another program keeps changing it: see which, and try again"
+			return e
+		case a.status == http.StatusNotFound:
+			return &Error{
+				Place: r.place(), kind: vault.ErrInvalid, Status: a.status,
+				Text: "the service shows the resource and does not find it to write it", Fix: "ask the service's maker whether it takes PUT or PATCH; store.patch says which is used",
+			}
 		case !a.ok():
 			return answerError(r.place(), a, true)
 		}

@@ -69,8 +69,13 @@ func assign(m map[string]any, name, op string, value any) {
 	case "add":
 		if more, ok := value.([]any); ok {
 			have, _ := m[name].([]any)
+			there := make(map[string]bool, len(have))
+			for _, h := range have {
+				there[sub(h, "value")] = true
+			}
 			for _, v := range more {
-				if !slices.ContainsFunc(have, func(h any) bool { return sub(h, "value") == sub(v, "value") }) {
+				if id := sub(v, "value"); !there[id] {
+					there[id] = true
 					have = append(have, v)
 				}
 			}

@@ -1,7 +1,9 @@
 package scimtest
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,6 +15,20 @@ const (
 	userURN  = "urn:ietf:params:scim:schemas:core:2.0:User"
 	groupURN = "urn:ietf:params:scim:schemas:core:2.0:Group"
 )
+
+// versioned is resource for a request with If-Match.
+func (s *Server) versioned(c *collection, endpoint, id string, r *http.Request, body map[string]any) reply {
+	if wanted := r.Header.Get("If-Match"); wanted != "" && (s.Quirks.Uncomparable || s.Quirks.Versions && wanted != s.version(c.byID[id])) {
+		return s.fail(http.StatusPreconditionFailed, "", "it has another version")
+	}
+	return s.resource(c, endpoint, id, r.Method, r.URL.Query(), body)
+}
+
+// version is made of what is in the resource.
+func (s *Server) version(r map[string]any) string {
+	text, _ := json.Marshal(r)
+	return fmt.Sprintf(`W/"%x"`, sha256.Sum256(text))
+}
 
 // resource carries out one method on a user or group.
 func (s *Server) resource(c *collection, endpoint, id, method string, query url.Values, body map[string]any) reply {
@@ -43,6 +59,9 @@ func (s *Server) resource(c *collection, endpoint, id, method string, query url.
 		}
 		return s.store(c, old, next)
 	case http.MethodPatch:
+		if s.Quirks.HidesPatch {
+			return s.fail(http.StatusNotFound, "", "no such way")
+		}
 		if s.Quirks.NoPatch {
 			return s.fail(http.StatusNotImplemented, "", "no PATCH")
 		}
@@ -165,6 +184,9 @@ func (s *Server) shown(c *collection, r map[string]any, listed bool) map[string]
 		case s.Quirks.ListsNoMembers && listed:
 			delete(out, "members")
 		}
+	}
+	if s.Quirks.Versions {
+		out["meta"] = map[string]any{"version": s.version(r)}
 	}
 	if s.Quirks.StringBooleans {
 		if active, ok := out["active"].(bool); ok {

@@ -44,6 +44,19 @@ type Quirks struct {
 	StringBooleans bool
 	// NoPatch: 501 on PATCH. A PUT without active sets it to true (better-auth).
 	NoPatch bool
+	// HidesPatch: 404 on PATCH, as a web server says that knows no such way.
+	HidesPatch bool
+	// Versions: resources have meta.version, and a PUT with another in If-Match
+	// is 412. Uncomparable: every PUT with If-Match is 412 (weak versions that
+	// are compared strongly).
+	Versions     bool
+	Uncomparable bool
+	// BulkStops: a bulk request ends with its first error, and what follows is
+	// left out of the answer, whatever failOnErrors says.
+	BulkStops bool
+	// Masks: errors come with status 200 and say theirs in the body alone, as
+	// gateways do it.
+	Masks bool
 	// Bulk: the service has /Bulk, with so many operations at most.
 	Bulk int
 	// SilentWrites: 204 for every PATCH, PUT and DELETE, 201 without a body.
@@ -129,6 +142,15 @@ func (s *Server) Delete(id string) {
 	s.remove(&s.users, id)
 }
 
+// Set changes an attribute of a user as hands would.
+func (s *Server) Set(id, attribute string, value any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.users.byID[id]; u != nil {
+		u[attribute] = value
+	}
+}
+
 // Add adds a user as hands would, and answers with the id.
 func (s *Server) Add(user map[string]any) string {
 	s.mu.Lock()
@@ -190,6 +212,9 @@ func (s *Server) write(w http.ResponseWriter, a reply) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/scim+json")
+	if a.status >= 400 && s.Quirks.Masks {
+		a.status = http.StatusOK
+	}
 	w.WriteHeader(a.status)
 	_ = json.NewEncoder(w).Encode(a.body)
 }
@@ -224,9 +249,9 @@ func (s *Server) route(r *http.Request, body map[string]any) reply {
 		}
 		return s.bulk(body)
 	case "Users":
-		return s.resource(&s.users, "/Users", id, r.Method, r.URL.Query(), body)
+		return s.versioned(&s.users, "/Users", id, r, body)
 	case "Groups":
-		return s.resource(&s.groups, "/Groups", id, r.Method, r.URL.Query(), body)
+		return s.versioned(&s.groups, "/Groups", id, r, body)
 	}
 	return s.fail(http.StatusNotFound, "", "no such endpoint")
 }
@@ -264,6 +289,9 @@ func (s *Server) bulk(body map[string]any) reply {
 			answer["response"] = a.body
 		}
 		answers = append(answers, answer)
+		if s.Quirks.BulkStops && a.status >= 300 {
+			break
+		}
 	}
 	return reply{status: http.StatusOK, body: map[string]any{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:BulkResponse"}, "Operations": answers}}
 }
