@@ -275,47 +275,34 @@ func (r *run) make(ctx context.Context, changes []plan.Change) error {
 // record that it is to have, a disable or enable by name. Everything else is found again
 // by comparing, and may be done twice.
 func (r *run) intend(changes []plan.Change) error {
-	if !slices.ContainsFunc(changes, intended) {
+	var batch []snapshot.Intent
+	for _, change := range changes {
+		if intended(change) && r.failed[change.Person] == nil {
+			batch = append(batch, intent(change))
+		}
+	}
+	if len(batch) == 0 {
 		return nil
 	}
-	return r.Snapshot.Write(func(tx *snapshot.Tx) error {
-		for _, change := range changes {
-			if !intended(change) || r.failed[change.Person] != nil {
-				continue
-			}
-			if err := tx.Intend([]identity.ObjectID{change.Person}); err != nil {
-				return err
-			}
-			if change.Kind == plan.Disable || change.Kind == plan.Enable {
-				continue
-			}
-			waiting := change.Record.Clone()
-			waiting.State, waiting.UserID = snapshot.Waiting, ""
-			if before, ok, err := tx.Account(change.Person); err != nil {
-				return err
-			} else if ok {
-				waiting.Problem, waiting.Tries, waiting.Retry = before.Problem, before.Tries, before.Retry
-			}
-			if err := tx.PutAccount(waiting); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return r.Snapshot.Write(func(tx *snapshot.Tx) error { return tx.Begin(batch) })
+}
+
+// intent is what is noted of a change.
+func intent(change plan.Change) snapshot.Intent {
+	if takesIn(change) {
+		return snapshot.Intent{Person: change.Person, Account: change.Record}
+	}
+	return snapshot.Intent{Person: change.Person}
+}
+
+// takesIn says whether a change makes an account, or takes one over.
+func takesIn(change plan.Change) bool {
+	return change.Kind == plan.Create || change.Kind == plan.Update && change.After["externalId"] != ""
 }
 
 // intended says whether a change needs an intent.
 func intended(change plan.Change) bool {
-	switch change.Kind {
-	case plan.Create, plan.Disable, plan.Enable:
-		return true
-	case plan.Update:
-		return change.After["externalId"] != ""
-	case plan.GroupCreate, plan.GroupUpdate, plan.MemberAdd, plan.MemberRemove:
-		return false
-	default:
-		return true
-	}
+	return change.Kind == plan.Disable || change.Kind == plan.Enable || takesIn(change)
 }
 
 // subject is whom or what a change is about.

@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/identity"
@@ -11,7 +12,8 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
-// settle writes the outcome of changes of one kind into the snapshot.
+// settle writes the outcome of changes of one kind into the snapshot, which
+// ends what intend has noted of them.
 func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Result) error {
 	groups := map[identity.ObjectID]*snapshot.Group{}
 	for i, change := range changes {
@@ -44,6 +46,11 @@ func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Res
 			continue // the intent stays open: the next run looks before it writes
 		}
 		if err := settleIntent(tx, change); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(changes, intended) {
+		if err := tx.End(); err != nil {
 			return err
 		}
 	}
@@ -105,7 +112,7 @@ func settleMember(tx *snapshot.Tx, cache map[identity.ObjectID]*snapshot.Group, 
 // settlePerson writes what a change has done into the person's record. Enable
 // and Disable own the state alone: an update beside them may have failed.
 func settlePerson(tx *snapshot.Tx, change plan.Change, result vault.Result) error {
-	after := change.Record.Clone()
+	after := *change.Record
 	switch change.Kind {
 	case plan.Create:
 		after.UserID = result.ID
@@ -133,6 +140,16 @@ func settlePerson(tx *snapshot.Tx, change plan.Change, result vault.Result) erro
 
 // settleFailure queues the person for another try, with growing pauses.
 func (r *run) settleFailure(tx *snapshot.Tx, change plan.Change, cause error) error {
+	switch unknown := errors.Is(cause, vault.ErrUnknownOutcome); {
+	case unknown && intended(change):
+		if err := tx.Intend(intent(change)); err != nil {
+			return err
+		}
+	case takesIn(change):
+		if err := tx.Await(*change.Record); err != nil {
+			return err
+		}
+	}
 	record, ok, err := tx.Account(change.Person)
 	if err != nil {
 		return err

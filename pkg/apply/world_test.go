@@ -118,7 +118,9 @@ func (w *world) look(ctx context.Context, s *snapshot.Snapshot, store vault.Stor
 			} else if ok {
 				p.Record = &rec
 			}
-			if owner, ok := tx.LoginOwner(p.Want.Login()); ok && owner != p.ID {
+			if owner, ok, err := tx.LoginOwner(p.Want.Login()); err != nil {
+				return err
+			} else if ok && owner != p.ID {
 				p.LoginOwner = owner
 			}
 			if p.Record == nil && !p.Present && !p.Intent {

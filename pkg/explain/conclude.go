@@ -80,7 +80,10 @@ func (a *answer) obstacle() string {
 	case a.out.Scope != nil && a.out.Scope.Problem != "":
 		return "the scope expression fails for this person: " + a.out.Scope.Problem
 	}
-	if owner, taken := a.Tx.LoginOwner(a.want.Login()); taken && owner != a.id {
+	switch owner, taken, err := a.Tx.LoginOwner(a.want.Login()); {
+	case err != nil:
+		return "who has the login name cannot be read: " + err.Error()
+	case taken && owner != a.id:
 		return fmt.Sprintf("the login name %s is the account of another person (%s)", a.want.Login(), owner)
 	}
 	return ""

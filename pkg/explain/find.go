@@ -157,7 +157,10 @@ func (a *answer) searchMirror(ctx context.Context, s *search) error {
 // searchAccounts looks at the accounts of the vault: they have the names of
 // people whom the local copy has let go.
 func (a *answer) searchAccounts(ctx context.Context, s *search) error {
-	owner, owned := a.Tx.LoginOwner(s.want)
+	owner, owned, err := a.Tx.LoginOwner(s.want)
+	if err != nil {
+		return err
+	}
 	looked := 0
 	for record, err := range a.Tx.Accounts() {
 		if err != nil {

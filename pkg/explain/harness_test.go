@@ -255,8 +255,10 @@ func (s *setup) ask(query string) (Explanation, error) {
 				return err
 			}
 		}
-		if err := tx.Intend(s.intent); err != nil {
-			return err
+		for _, id := range s.intent {
+			if err := tx.Intend(snapshot.Intent{Person: id}); err != nil {
+				return err
+			}
 		}
 		return tx.PutMeta(s.meta)
 	})

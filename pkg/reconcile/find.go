@@ -14,7 +14,9 @@ func (v *Vault) FindPerson(who string) (identity.ObjectID, error) {
 	var found []identity.ObjectID
 	wanted := identity.Fold(who)
 	err := v.Snapshot.Read(func(tx *snapshot.Tx) error {
-		if id, ok := tx.LoginOwner(who); ok {
+		if id, ok, err := tx.LoginOwner(who); err != nil {
+			return err
+		} else if ok {
 			found = append(found, id)
 			return nil
 		}

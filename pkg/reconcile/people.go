@@ -218,7 +218,10 @@ func (g *gatherer) describe(people []plan.Person) error {
 			continue // why the person has no account is part of the answer
 		}
 		p.Want.License, p.Want.Fallback = g.Rules.License(licenses)
-		owner, taken := g.tx.LoginOwner(p.Want.Login())
+		owner, taken, err := g.tx.LoginOwner(p.Want.Login())
+		if err != nil {
+			return err
+		}
 		if !taken || owner == p.ID {
 			continue
 		}

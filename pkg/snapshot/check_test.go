@@ -12,7 +12,6 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/vaultsync/vaultsync/pkg/boltfile"
-	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
 func TestCheck(t *testing.T) {
@@ -50,7 +49,8 @@ func TestCheck(t *testing.T) {
 				if err := tx.PutGroup(Group{ID: person(99), Applied: roaring.BitmapOf(1, 2)}); err != nil {
 					return err
 				}
-				return tx.Intend([]identity.ObjectID{person(1)})
+				waiting := ann()
+				return errors.Join(tx.Intend(Intent{Person: person(1)}), tx.Begin([]Intent{{Person: person(1), Account: &waiting}, {Person: person(2)}}))
 			})
 		}
 		if err := s.Close(); err != nil {
@@ -94,11 +94,22 @@ func TestCheck(t *testing.T) {
 		},
 		"a login name that leads to another": func(tx *bbolt.Tx) error {
 			id := person(2)
-			return tx.Bucket(bucketLogins).Put([]byte("ann@contoso.com"), id[:])
+			return tx.Bucket(bucketLogins).Put(loginKey("ann@contoso.com"), id[:])
 		},
 		"a login name that leads nowhere": func(tx *bbolt.Tx) error {
 			id := person(77)
-			return tx.Bucket(bucketLogins).Put([]byte("ann@contoso.com"), id[:])
+			return tx.Bucket(bucketLogins).Put(loginKey("ann@contoso.com"), id[:])
+		},
+		"a login name of two people": func(tx *bbolt.Tx) error {
+			id := person(1)
+			return tx.Bucket(bucketLogins).Put(loginKey("ann@contoso.com"), append(id[:], id[:]...))
+		},
+		"a login name of half a person": func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketLogins).Put(loginKey("ann@contoso.com"), make([]byte, idSize+1))
+		},
+		"a batch that was changed": func(tx *bbolt.Tx) error { return tx.Bucket(bucketBatch).Put(keyBatch, []byte("xxxxxxx")) },
+		"a batch that ends within a person": func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketBatch).Put(keyBatch, boltfile.Seal(keyBatch, []byte{recordVersion, 1, 2}))
 		},
 		"a group that cannot be read": func(tx *bbolt.Tx) error {
 			id := person(9)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -130,45 +131,74 @@ func damaged(format string, args ...any) error {
 	return &boltfile.Error{Kind: ErrDamaged, Err: fmt.Errorf(format, args...)}
 }
 
-// unseal checks and takes off the checksum that every record has.
-func unseal(key, sealed []byte) ([]byte, error) {
-	value, ok := boltfile.Unseal(key, sealed)
-	if !ok {
-		return nil, damaged("a record's checksum does not hold")
-	}
-	return value, nil
-}
-
 // The fields that every account has are written without their names.
 var commonFields = [...]string{"loginName", "fullName", "email"} //nolint:gochecknoglobals // a constant; Go has none for arrays
 
-const recordVersion = 1
+// Licences are written as their place in this list; others follow it by name.
+var licenses = [...]identity.License{"", identity.LicenseNamed, identity.LicenseConcurrent, identity.LicenseReadOnly, identity.NoLicense} //nolint:gochecknoglobals // a constant; Go has none for arrays
+
+const recordVersion = 2
+
+// What the second byte of an account's record says besides the state.
+const (
+	hasAdopted    = 1 << (iota + 4)
+	hasOwnDisable // disabled by synchronization
+	hasMore       // fields beyond the common ones, or something that stands in the way
+	sameEmail     // the mail address is the login name, letter by letter
+)
 
 func encodeAccount(a Account) []byte {
-	b := []byte{recordVersion, byte(a.State), flags(a.Adopted, a.OwnDisable)}
-	b = binary.BigEndian.AppendUint32(b, a.Number)
-	b = appendString(b, a.UserID)
-	for _, name := range commonFields {
-		b = appendField(b, a.Fields, name)
-	}
+	return boltfile.Seal(a.Person[:], appendAccount(make([]byte, 0, 256), a))
+}
+
+// appendAccount appends the record without its checksum.
+func appendAccount(b []byte, a Account) []byte {
+	login, email := a.Fields["loginName"], a.Fields["email"]
 	var rest []string
-	for _, name := range slices.Sorted(maps.Keys(a.Fields)) {
+	for name := range a.Fields {
 		if !slices.Contains(commonFields[:], name) {
 			rest = append(rest, name)
 		}
 	}
+	slices.Sort(rest)
+	more := len(rest) > 0 || a.Problem != "" || a.Tries != 0 || !a.Retry.IsZero() || a.Rejected != 0
+	same := email.Value != "" && email.Value == login.Value
+	b = append(b, recordVersion, byte(a.State)|flags(false, false, false, false, a.Adopted, a.OwnDisable, more, same))
+	b = binary.AppendUvarint(b, uint64(a.Number))
+	b = appendString(b, a.UserID)
+	var known byte
+	for i, name := range commonFields {
+		f, ok := a.Fields[name]
+		known |= flags(ok, f.Written) << (2 * i)
+	}
+	b = append(b, known)
+	for _, name := range commonFields {
+		if f, ok := a.Fields[name]; ok && (!same || name != "email") {
+			b = appendString(b, f.Value)
+		}
+	}
+	place := slices.Index(licenses[:], a.License)
+	if place < 0 {
+		place = len(licenses)
+	}
+	b = append(b, byte(place))
+	if place == len(licenses) {
+		b = appendString(b, string(a.License))
+	}
+	b = appendTime(b, a.Since)
+	if !more {
+		return b
+	}
 	b = binary.AppendUvarint(b, uint64(len(rest)))
 	for _, name := range rest {
-		b = appendString(b, name)
-		b = appendField(b, a.Fields, name)
+		f := a.Fields[name]
+		b = append(appendString(b, name), flags(f.Written))
+		b = appendString(b, f.Value)
 	}
-	b = appendString(b, string(a.License))
-	b = appendTime(b, a.Since)
 	b = appendString(b, a.Problem)
 	b = binary.AppendUvarint(b, uint64(a.Tries))
 	b = appendTime(b, a.Retry)
-	b = binary.AppendUvarint(b, a.Rejected)
-	return boltfile.Seal(a.Person[:], b)
+	return binary.AppendUvarint(b, a.Rejected)
 }
 
 func decodeAccount(id identity.ObjectID, b []byte) (Account, error) {
@@ -176,31 +206,57 @@ func decodeAccount(id identity.ObjectID, b []byte) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
+	return readAccount(id, body)
+}
+
+// readAccount reads what appendAccount wrote.
+func readAccount(id identity.ObjectID, body []byte) (Account, error) {
 	r := reader{b: body}
 	if v := r.byte(); v != recordVersion {
 		return Account{}, damaged("a record of version %d", v)
 	}
-	a := Account{Person: id, State: State(r.byte()), Fields: map[string]Field{}}
-	f := r.byte()
-	a.Adopted, a.OwnDisable = f&1 != 0, f&2 != 0
-	a.Number = r.uint32()
+	has := r.byte()
+	a := Account{
+		Person: id, State: State(has & 0xf), Adopted: has&hasAdopted != 0, OwnDisable: has&hasOwnDisable != 0,
+		Fields: make(map[string]Field, len(commonFields)),
+	}
+	number := r.uvarint()
+	if number > math.MaxUint32 {
+		return Account{}, damaged("%s has the number %d", id, number)
+	}
+	a.Number = uint32(number)
 	a.UserID = r.string()
-	for _, name := range commonFields {
-		r.field(a.Fields, name)
+	known := r.byte()
+	for i, name := range commonFields {
+		switch f := known >> (2 * i); {
+		case f&1 == 0:
+		case i == 2 && has&sameEmail != 0:
+			a.Fields[name] = Field{Value: a.Login(), Written: f&2 != 0}
+		default:
+			a.Fields[name] = Field{Value: r.string(), Written: f&2 != 0}
+		}
+	}
+	if place := int(r.byte()); place < len(licenses) {
+		a.License = licenses[place]
+	} else {
+		a.License = identity.License(r.string())
+	}
+	a.Since = r.time()
+	if has&hasMore == 0 {
+		return a, r.end()
 	}
 	for range r.uvarint() {
 		if r.err != nil {
 			break
 		}
-		r.field(a.Fields, r.string())
+		name, f := r.string(), r.byte()
+		a.Fields[name] = Field{Value: r.string(), Written: f&1 != 0}
 	}
-	a.License = identity.License(r.string())
-	a.Since = r.time()
 	a.Problem = r.string()
 	a.Tries = int(r.uvarint()) //nolint:gosec // a count of attempts, written from an int
 	a.Retry = r.time()
 	a.Rejected = r.uvarint()
-	return a, r.err
+	return a, r.end()
 }
 
 func encodeGroup(g Group) ([]byte, error) {
@@ -257,108 +313,4 @@ func decodeSet(b []byte) (*roaring.Bitmap, error) {
 		return nil, damaged("a set of people: %w", err)
 	}
 	return set, nil
-}
-
-func flags(bits ...bool) byte {
-	var f byte
-	for i, set := range bits {
-		if set {
-			f |= 1 << i
-		}
-	}
-	return f
-}
-
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-func appendField(b []byte, fields map[string]Field, name string) []byte {
-	f, ok := fields[name]
-	b = append(b, flags(ok, f.Written))
-	if ok {
-		b = appendString(b, f.Value)
-	}
-	return b
-}
-
-func appendTime(b []byte, t time.Time) []byte {
-	if t.IsZero() {
-		return binary.AppendVarint(b, 0)
-	}
-	return binary.AppendVarint(b, t.Unix())
-}
-
-// reader reads a record; after the first error everything is zero.
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) fail() {
-	if r.err == nil {
-		r.err = damaged("a record ends early")
-	}
-	r.b = nil
-}
-
-func (r *reader) byte() byte {
-	if len(r.b) < 1 {
-		r.fail()
-		return 0
-	}
-	v := r.b[0]
-	r.b = r.b[1:]
-	return v
-}
-
-func (r *reader) uint32() uint32 {
-	if len(r.b) < 4 {
-		r.fail()
-		return 0
-	}
-	v := binary.BigEndian.Uint32(r.b)
-	r.b = r.b[4:]
-	return v
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) string() string {
-	n := r.uvarint()
-	if uint64(len(r.b)) < n {
-		r.fail()
-		return ""
-	}
-	s := string(r.b[:n])
-	r.b = r.b[n:]
-	return s
-}
-
-func (r *reader) field(fields map[string]Field, name string) {
-	f := r.byte()
-	if f&1 != 0 {
-		fields[name] = Field{Value: r.string(), Written: f&2 != 0}
-	}
-}
-
-func (r *reader) time() time.Time {
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.fail()
-		return time.Time{}
-	}
-	r.b = r.b[n:]
-	if v == 0 {
-		return time.Time{}
-	}
-	return time.Unix(v, 0).UTC()
 }

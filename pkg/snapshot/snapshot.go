@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -16,17 +17,19 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
-const schema = 1
+// schema is raised with every change that another version could not read.
+const schema = 2
 
 var (
 	bucketMeta     = []byte("meta")
 	bucketAccounts = []byte("accounts") // object id → account
-	bucketLogins   = []byte("logins")   // folded login name → object id of who has it
+	bucketLogins   = []byte("logins")   // hash of folded login name → object ids of who has such
 	bucketGroups   = []byte("groups")   // object id → group
-	bucketIntents  = []byte("intents")  // object id → what was about to be done
+	bucketIntents  = []byte("intents")  // object id → its last change has an unknown outcome
+	bucketBatch    = []byte("batch")    // what is just being done
 	bucketSets     = []byte("sets")     // state → numbers of the people in it
 
-	buckets = [][]byte{bucketMeta, bucketAccounts, bucketLogins, bucketGroups, bucketIntents, bucketSets}
+	buckets = [][]byte{bucketMeta, bucketAccounts, bucketLogins, bucketGroups, bucketIntents, bucketBatch, bucketSets}
 
 	keyMeta  = []byte("meta")
 	keyShown = []byte("shown")
@@ -93,17 +96,21 @@ type HeldChange struct {
 }
 
 // ErrOtherTenant and ErrOtherStore mean that the state was made for something
-// else.
+// else, ErrNewer and ErrOlder that it was written by a program whose records
+// this one does not read.
 var (
 	ErrOtherTenant = errors.New("the vault's state belongs to another tenant")
 	ErrOtherStore  = errors.New("the vault's state belongs to another user store")
 	ErrNewer       = errors.New("the vault's state was written by a newer vaultsync")
+	ErrOlder       = errors.New("the vault's state was written by an older vaultsync")
 )
 
 // Snapshot is an open file.
 type Snapshot struct {
 	db   *bbolt.DB
 	path string
+	// unended says that there may be a batch whose outcomes were not written.
+	unended atomic.Bool
 }
 
 // Open opens the file at path or makes it, for vault and tenant.
@@ -120,7 +127,12 @@ func Open(path, vault, tenant string) (*Snapshot, error) {
 		return nil, fmt.Errorf("vault %s: %w", vault, err)
 	}
 	s := &Snapshot{db: db, path: path}
-	if err := s.admit(vault, tenant); err != nil {
+	err = s.admit(vault, tenant)
+	if err == nil {
+		s.unended.Store(true)
+		err = s.recover()
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
@@ -133,7 +145,8 @@ func (s *Snapshot) empty() bool {
 		accounts, _ := tx.tx.Bucket(bucketAccounts).Cursor().First()
 		groups, _ := tx.tx.Bucket(bucketGroups).Cursor().First()
 		intents, _ := tx.tx.Bucket(bucketIntents).Cursor().First()
-		empty = accounts == nil && groups == nil && intents == nil
+		batch, _ := tx.tx.Bucket(bucketBatch).Cursor().First()
+		empty = accounts == nil && groups == nil && intents == nil && batch == nil
 		return nil
 	})
 	return err == nil && empty
@@ -142,21 +155,27 @@ func (s *Snapshot) empty() bool {
 // admit refuses a file that was made for something else.
 func (s *Snapshot) admit(vault, tenant string) error {
 	var meta Meta
-	err := s.Read(func(tx *Tx) error {
+	err := s.Read(func(tx *Tx) (err error) {
+		if tx.tx.Bucket(bucketMeta) == nil {
+			return damaged("it is not a vault's state")
+		}
+		if meta, err = tx.Meta(); err != nil || meta.Schema != schema {
+			return err
+		}
 		for _, name := range buckets {
 			if tx.tx.Bucket(name) == nil {
 				return damaged("it is not a vault's state")
 			}
 		}
-		var err error
-		meta, err = tx.Meta()
-		return err
+		return nil
 	})
 	switch {
 	case err != nil:
 		return fmt.Errorf("vault %s: %w", vault, err)
 	case meta.Schema > schema:
 		return fmt.Errorf("vault %s: %w: %s has schema %d, this program knows %d", vault, ErrNewer, s.path, meta.Schema, schema)
+	case meta.Schema < schema:
+		return fmt.Errorf("vault %s: %w: %s has schema %d, this program reads %d; make it anew from the vault: vaultsync state repair %[1]s --rebuild", vault, ErrOlder, s.path, meta.Schema, schema)
 	case meta.Tenant != tenant && meta.Vault == vault && !meta.Imported && s.empty():
 		// A tenant id that was mistyped and put right before anything was done.
 		meta.Tenant, meta.Epoch, meta.Cursor = tenant, "", 0
@@ -219,6 +238,9 @@ func (s *Snapshot) Meta() (meta Meta, err error) {
 
 // Read runs fn in a consistent read of the file.
 func (s *Snapshot) Read(fn func(*Tx) error) error {
+	if err := s.recover(); err != nil {
+		return err
+	}
 	return s.guarded(func() error {
 		return s.db.View(func(tx *bbolt.Tx) error { return fn(newTx(tx)) })
 	})
@@ -235,7 +257,18 @@ func (s *Snapshot) guarded(fn func() error) error {
 
 // Write runs fn in one transaction: all of it becomes durable, or nothing.
 func (s *Snapshot) Write(fn func(*Tx) error) error {
-	err := s.guarded(func() error {
+	if err := s.recover(); err != nil {
+		return err
+	}
+	if err := s.update(fn); err != nil {
+		s.unended.Store(true)
+		return fmt.Errorf("write %s: %w", s.path, err)
+	}
+	return nil
+}
+
+func (s *Snapshot) update(fn func(*Tx) error) error {
+	return s.guarded(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			t := newTx(tx)
 			if err := fn(t); err != nil {
@@ -244,10 +277,6 @@ func (s *Snapshot) Write(fn func(*Tx) error) error {
 			return t.flush()
 		})
 	})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", s.path, err)
-	}
-	return nil
 }
 
 func putMeta(tx *bbolt.Tx, meta Meta) error {

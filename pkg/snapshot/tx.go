@@ -21,6 +21,7 @@ type Tx struct {
 	sets map[State]*roaring.Bitmap
 	// changed are the sets that flush writes.
 	changed map[State]bool
+	growing growth // of the accounts
 }
 
 func newTx(tx *bbolt.Tx) *Tx {
@@ -90,26 +91,62 @@ func (t *Tx) PutAccount(a Account) error {
 			return err
 		}
 	}
-	set, err := t.set(a.State)
-	if err != nil {
+	if err := t.mark(a, (*roaring.Bitmap).Add); err != nil {
 		return err
 	}
-	set.Add(a.Number)
-	t.changed[a.State] = true
+	if login := identity.Fold(a.Login()); a.UserID != "" && a.State != Tombstone && login != "" {
+		if err := t.giveLogin(login, a.Person); err != nil {
+			return err
+		}
+	}
+	return t.accounts(a.Person).Put(a.Person[:], encodeAccount(a))
+}
+
+// accounts is the bucket of the accounts, to put one into. A first import
+// writes them in the order of their ids: pages that are only ever added to at
+// the end are filled, others keep room.
+func (t *Tx) accounts(next identity.ObjectID) *bbolt.Bucket {
+	bucket := t.tx.Bucket(bucketAccounts)
+	if t.growing == unknown {
+		t.growing = scattered
+		if last, _ := bucket.Cursor().Last(); bytes.Compare(last, next[:]) < 0 {
+			t.growing = appended
+		}
+	}
+	if t.growing == appended {
+		bucket.FillPercent = filled
+	}
+	return bucket
+}
+
+// filled is how full a page becomes that is only added to at the end.
+const filled = 0.95
+
+// growth is how the records of a transaction extend those that there are.
+type growth uint8
+
+const (
+	unknown growth = iota
+	appended
+	scattered
+)
+
+// mark puts a person into, or takes them out of, the sets that the record says.
+func (t *Tx) mark(a Account, change func(*roaring.Bitmap, uint32)) error {
+	states := [...]State{a.State, Again}
+	n := 1
 	if a.Problem != "" || a.Tries > 0 {
-		again, err := t.set(Again)
+		n = 2
+	}
+	for _, state := range states[:n] {
+		set, err := t.set(state)
 		if err != nil {
 			return err
 		}
-		again.Add(a.Number)
-		t.changed[Again] = true
+		change(set, a.Number)
+		t.changed[state] = true
 	}
-	if login := identity.Fold(a.Login()); a.UserID != "" && a.State != Tombstone && login != "" {
-		if err := t.tx.Bucket(bucketLogins).Put([]byte(login), a.Person[:]); err != nil {
-			return err
-		}
-	}
-	return t.tx.Bucket(bucketAccounts).Put(a.Person[:], encodeAccount(a))
+	return nil
 }
 
 // ClearPeople forgets all people, before they are written anew under other
@@ -141,34 +178,10 @@ func (t *Tx) DeleteAccount(id identity.ObjectID) error {
 }
 
 func (t *Tx) forget(a Account) error {
-	set, err := t.set(a.State)
-	if err != nil {
+	if err := t.mark(a, (*roaring.Bitmap).Remove); err != nil {
 		return err
 	}
-	set.Remove(a.Number)
-	t.changed[a.State] = true
-	if a.Problem != "" || a.Tries > 0 {
-		again, err := t.set(Again)
-		if err != nil {
-			return err
-		}
-		again.Remove(a.Number)
-		t.changed[Again] = true
-	}
-	login := []byte(identity.Fold(a.Login()))
-	// Another person may have taken the name since; the index is theirs then.
-	if owner := t.tx.Bucket(bucketLogins).Get(login); bytes.Equal(owner, a.Person[:]) {
-		return t.tx.Bucket(bucketLogins).Delete(login)
-	}
-	return nil
-}
-
-// LoginOwner says which person's account has a login name, compared as
-// identity.Fold does.
-func (t *Tx) LoginOwner(login string) (identity.ObjectID, bool) {
-	b := t.tx.Bucket(bucketLogins).Get([]byte(identity.Fold(login)))
-	id, err := objectID(b)
-	return id, err == nil
+	return t.freeLogin(identity.Fold(a.Login()), a.Person)
 }
 
 // People are the numbers of the people in any of the states; the set is the
@@ -278,40 +291,6 @@ func (t *Tx) PutGroup(g Group) error {
 // DeleteGroup forgets one group.
 func (t *Tx) DeleteGroup(id identity.ObjectID) error {
 	return t.tx.Bucket(bucketGroups).Delete(id[:])
-}
-
-// Intend notes that changes of these people are about to be made, so that a
-// crash between the store's answer and the snapshot is noticed: the next run
-// looks before it writes.
-func (t *Tx) Intend(people []identity.ObjectID) error {
-	for _, id := range people {
-		if err := t.tx.Bucket(bucketIntents).Put(id[:], []byte{1}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Settle ends the intents of these people.
-func (t *Tx) Settle(people []identity.ObjectID) error {
-	for _, id := range people {
-		if err := t.tx.Bucket(bucketIntents).Delete(id[:]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Intents are the people whose last change has an unknown outcome.
-func (t *Tx) Intents() []identity.ObjectID {
-	var all []identity.ObjectID
-	c := t.tx.Bucket(bucketIntents).Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		if id, err := objectID(k); err == nil {
-			all = append(all, id)
-		}
-	}
-	return all
 }
 
 // shownAtMost is how many sets of held changes are remembered by digest: an
