@@ -37,7 +37,9 @@ type comparison struct {
 // everybody adds who has a record to the candidates of a run that looks at
 // everybody, and prepares the comparison with the vault.
 func (g *gatherer) everybody(candidates *roaring.Bitmap) error {
-	if g.scene.rest != nil {
+	// What a first import wrote that died is compared as in a full run.
+	compare := g.scene.meta.Imported || g.scene.meta.Applying
+	if g.scene.rest != nil && !compare {
 		return nil // divide has looked at every record
 	}
 	used, err := g.tx.People(snapshot.Active, snapshot.Leaving, snapshot.Left, snapshot.Tombstone)
@@ -58,12 +60,15 @@ func (g *gatherer) everybody(candidates *roaring.Bitmap) error {
 			n = a.Number
 			g.strangers[n] = a.Person
 		}
+		if g.scene.rest != nil && !candidates.Contains(n) {
+			continue // is in a later portion
+		}
 		candidates.Add(n)
 		if a.UserID != "" {
 			users.add(a.UserID, n)
 		}
 	}
-	if !g.scene.meta.Imported {
+	if !compare {
 		return nil
 	}
 	g.compared = &comparison{

@@ -323,7 +323,7 @@ func (g *gatherer) describeInput() error {
 	s.input.Rules = g.Rules.Vault
 	s.input.Now = g.Now().UTC().Truncate(time.Second)
 	s.input.First = !s.meta.Imported
-	s.input.Full = s.meta.Imported && (g.full || g.single)
+	s.input.Full = g.compared != nil || g.single
 	s.input.Insist = g.options.ByHand
 	s.input.Total = int(g.present.GetCardinality()) //nolint:gosec // at most as many as there are people
 	s.input.Managed = int(used.GetCardinality())    //nolint:gosec // at most as many as there are people
