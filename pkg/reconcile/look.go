@@ -34,8 +34,10 @@ type scene struct {
 	roster roster.Roster
 	ids    []identity.ObjectID
 
-	// rest are the people of a large first import who are planned later.
-	rest *portions
+	// rest are the people of a large first import who are planned later; people
+	// are those of one portion of them.
+	rest   *portions
+	people *roaring.Bitmap
 }
 
 // look gathers what a plan needs: who should be in the vault, who is, whom to

@@ -37,22 +37,75 @@ import (
 // megabytes.
 const defaultPortion = 5000
 
+// nearPortions is how many portions the groups are narrowed to at a time: to
+// find the few members who are in a portion among all of a group takes time for
+// each portion, among those of the next ones hardly any.
+const nearPortions = 20
+
 // portions are the people whom the first portion has left out.
 type portions struct {
 	people *roaring.Bitmap
-	after  identity.ObjectID
 	size   int
 	// total is how many changes are expected, for the progress.
 	total int
+
+	// groups are the vault's groups after the first portion, with everybody;
+	// present is who should be in the vault.
+	groups  *members
+	present *roaring.Bitmap
+	// near are the groups with the people of the next portions.
+	near *members
+	// read is up to whom near reaches, done up to whom portions were taken.
+	read, done identity.ObjectID
 }
 
-// next takes the next portion; an empty one is the end.
-func (p *portions) next(view *mirror.View) (people *roaring.Bitmap, err error) {
-	people, p.after, err = view.Next(p.after, p.people, p.size)
-	if err != nil {
-		return nil, fmt.Errorf("read the local copy: %w", err)
+// members are groups, narrowed to some people.
+type members struct {
+	people *roaring.Bitmap
+	groups []plan.Group
+	roster []roster.Group
+}
+
+// narrow leaves the groups that have any of the people, with those people.
+func (m *members) narrow(people *roaring.Bitmap) *members {
+	few := &members{people: people}
+	for _, group := range m.groups {
+		record := *group.Record
+		record.Applied = roaring.And(record.Applied, people)
+		group.Want, group.Record = roaring.And(group.Want, people), &record
+		if !group.Want.IsEmpty() || !record.Applied.IsEmpty() {
+			few.groups = append(few.groups, group)
+		}
 	}
-	return people, nil
+	for _, group := range m.roster {
+		if group.Members = roaring.And(group.Members, people); !group.Members.IsEmpty() {
+			few.roster = append(few.roster, group)
+		}
+	}
+	return few
+}
+
+// next takes the next portion; one without people is the end.
+func (p *portions) next(view *mirror.View) (*members, error) {
+	for {
+		if p.near != nil {
+			people, done, err := view.Next(p.done, p.near.people, p.size)
+			if err != nil {
+				return nil, fmt.Errorf("read the local copy: %w", err)
+			}
+			if p.done = done; !people.IsEmpty() {
+				return p.near.narrow(people), nil
+			}
+		}
+		people, read, err := view.Next(p.read, p.people, nearPortions*p.size)
+		if err != nil {
+			return nil, fmt.Errorf("read the local copy: %w", err)
+		}
+		if people.IsEmpty() {
+			return &members{people: people}, nil
+		}
+		p.near, p.done, p.read = p.groups.narrow(people), p.read, read
+	}
 }
 
 // divide gives the people of the first portion when there are more than fit
@@ -170,6 +223,9 @@ func (v *Vault) importRest(ctx context.Context, store *counted, s *scene, p *pla
 			return err
 		}
 		q := plan.Compute(part.input)
+		if err := v.widenGroups(part, q); err != nil {
+			return err
+		}
 		applier.Progress = func(n, _ int) { tell(done+n, max(s.rest.total, done+n)) }
 		counts, err := applier.Apply(ctx, q)
 		done += counts.Made() + counts.Failed
@@ -189,44 +245,74 @@ func (v *Vault) lookAtPortion(ctx context.Context, store *counted, s *scene) (*s
 		return nil, fmt.Errorf("read the local copy of %s: %w", v.Directory.Name, err)
 	}
 	defer view.Close()
-	people, err := s.rest.next(view)
-	if err != nil || people.IsEmpty() {
-		return nil, err
-	}
 	part := &scene{meta: s.meta, mode: s.mode, ids: s.ids, outOfScope: s.outOfScope, roster: s.roster}
-	part.roster.Groups = slices.Clone(s.roster.Groups)
 	g := &gatherer{Vault: v, view: view, scene: part}
 	err = v.Snapshot.Read(func(tx *snapshot.Tx) error {
 		g.tx = tx
-		if err := g.readGroups(); err != nil {
+		if s.rest.groups == nil {
+			if err := g.madeGroups(s.rest); err != nil {
+				return err
+			}
+		}
+		few, err := s.rest.next(view)
+		if err != nil || few.people.IsEmpty() {
+			part = nil
 			return err
 		}
-		g.restrictGroups(people)
-		if err := g.readPeople(ctx, people); err != nil {
+		g.present = s.rest.present
+		part.people, part.input.Groups, part.roster.Groups = few.people, few.groups, few.roster
+		if err := g.readPeople(ctx, few.people); err != nil {
 			return err
 		}
 		return g.describeInput()
 	})
-	if err = errors.Join(err, view.Close()); err != nil {
+	if err = errors.Join(err, view.Close()); err != nil || part == nil {
 		return nil, err
 	}
-	part.input.Total = int(people.GetCardinality()) //nolint:gosec // at most a portion
+	part.input.Total = int(part.people.GetCardinality()) //nolint:gosec // at most a portion
 	part.input.Insist, part.input.Approved = s.input.Insist, s.input.Approved
 	return part, g.lookAtStore(ctx, store)
 }
 
-// restrictGroups leaves the groups that the vault has by now, with everybody
-// outside of the portion where they are.
-func (g *gatherer) restrictGroups(people *roaring.Bitmap) {
-	in := &g.scene.input
-	in.Groups = slices.DeleteFunc(in.Groups, func(group plan.Group) bool {
-		return group.Removed || group.Record == nil || group.Record.VaultID == ""
-	})
-	for i := range in.Groups {
-		group := &in.Groups[i]
-		group.Want = roaring.Or(roaring.And(group.Want, people), roaring.AndNot(group.Record.Applied, people))
+// madeGroups keeps the groups that the vault has after the first portion.
+func (g *gatherer) madeGroups(rest *portions) error {
+	if err := g.readGroups(); err != nil {
+		return err
 	}
-	g.scene.roster.Groups = slices.DeleteFunc(g.scene.roster.Groups, func(rg roster.Group) bool {
-		return !rg.Members.Intersects(people)
+	rest.present, rest.groups = g.present, &members{people: rest.people, roster: g.scene.roster.Groups}
+	for _, group := range g.scene.input.Groups {
+		if !group.Removed && group.Record != nil && group.Record.VaultID != "" {
+			rest.groups.groups = append(rest.groups.groups, group)
+		}
+	}
+	g.scene.input.Groups = nil
+	return nil
+}
+
+// widenGroups puts everybody outside of the portion back into the groups that a
+// plan remembers, and leaves those that are remembered already.
+func (v *Vault) widenGroups(part *scene, p *plan.Plan) error {
+	planned := p.Groups
+	p.Groups = nil
+	applied := make(map[identity.ObjectID]*roaring.Bitmap, len(part.input.Groups))
+	for _, group := range part.input.Groups {
+		applied[group.ID] = group.Record.Applied
+	}
+	return v.Snapshot.Read(func(tx *snapshot.Tx) error {
+		for _, group := range planned {
+			if group.Applied.Equals(applied[group.ID]) {
+				continue
+			}
+			stored, ok, err := tx.Group(group.ID)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return fmt.Errorf("the vault's state has lost group %s", group.ID)
+			}
+			group.Applied = roaring.Or(roaring.AndNot(stored.Applied, part.people), group.Applied)
+			p.Groups = append(p.Groups, group)
+		}
+		return nil
 	})
 }
