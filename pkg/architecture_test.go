@@ -62,6 +62,7 @@ var rules = []rule{
 	{pkg: "pkg/credential", not: []string{"pkg/..."}, why: "how a secret is read has nothing to do with whom it is shown to"},
 	{pkg: "pkg/credential", not: []string{"github.com/..."}, why: "vault drivers read secrets too, and must not build the Graph SDK for it"},
 	{pkg: "pkg/wholefile", not: []string{"pkg/..."}, why: "how a file is written has nothing to do with what is in it"},
+	{pkg: "pkg/memory", not: []string{"pkg/..."}, why: "how much memory the process takes has nothing to do with what it does"},
 	{pkg: "pkg/boltfile", not: []string{"pkg/..."}, but: []string{"pkg/wholefile"}, why: "how a file is opened has nothing to do with what is in it"},
 	{pkg: "pkg/mirror", not: []string{"pkg/directory/entra", "pkg/entrasim", "pkg/vault/...", "pkg/roster", "pkg/plan", "pkg/snapshot", "pkg/apply", "pkg/reconcile", "pkg/schedule", "pkg/control", "pkg/service"}, why: "the mirror serves every directory and knows no vault"},
 	{pkg: "pkg/roster", not: []string{"pkg/directory/entra", "pkg/entrasim", "pkg/plan", "pkg/snapshot", "pkg/apply", "pkg/reconcile", "pkg/schedule", "pkg/control", "pkg/service"}, why: "who should have what does not depend on what is made of it"},

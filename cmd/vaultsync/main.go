@@ -12,13 +12,18 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/vaultsync/vaultsync/pkg/memory"
 )
 
 func main() {
 	os.Exit(start())
 }
 
-func start() int { return startAt(nil) }
+func start() int {
+	memory.Bound(os.Getenv)
+	return startAt(nil)
+}
 
 // startAt is the program under another clock than the machine's, which tests
 // have.

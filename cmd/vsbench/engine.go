@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
 
+	"github.com/vaultsync/vaultsync/pkg/memory"
 	"github.com/vaultsync/vaultsync/pkg/reconcile"
 )
 
@@ -50,6 +52,7 @@ func engineProcess(ctx context.Context, in io.Reader, out io.Writer, args []stri
 	if len(args) != 0 {
 		return errors.New("engine: takes no arguments")
 	}
+	memory.Bound(os.Getenv)
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 16<<20)
 	var order engineOrder

@@ -34,7 +34,7 @@ func gauge(work func() error, atPeak func()) (reading, error) {
 		ticker := time.NewTicker(sampleEvery)
 		defer ticker.Stop()
 		for {
-			anonymous, resident := memory()
+			anonymous, resident := memoryNow()
 			r.Anonymous, r.Resident = max(r.Anonymous, anonymous), max(r.Resident, resident)
 			if atPeak != nil && anonymous > seen+peakStep {
 				seen = anonymous

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// memory is the anonymous and the whole resident memory now, in bytes.
-func memory() (anonymous, resident int64) {
+// memoryNow is the anonymous and the whole resident memory now, in bytes.
+func memoryNow() (anonymous, resident int64) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, 0

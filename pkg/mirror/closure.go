@@ -69,8 +69,17 @@ func unite(groups lookup, root Root) *union {
 			}
 		}
 	}
-	u.people = roaring.FastOr(sets...)
+	u.people = together(sets)
 	return u
+}
+
+// together is the union of sets, which may be shared with it: there is a group
+// for most of the vaults, and nothing nested in most groups.
+func together(sets []*roaring.Bitmap) *roaring.Bitmap {
+	if len(sets) == 1 {
+		return sets[0]
+	}
+	return roaring.FastOr(sets...)
 }
 
 func label(g *group) string {

@@ -60,6 +60,9 @@ type Mirror struct {
 	committing sync.RWMutex
 	state      atomic.Pointer[state]
 	closed     atomic.Bool
+	// pins are those that were asked for, by folded name: each tick asks for
+	// the groups of every vault.
+	pins sync.Map
 }
 
 // Open opens the mirror at path, or makes an empty one when there is no file.

@@ -12,11 +12,18 @@ import (
 // group stays the one that was meant when it is renamed, and another group
 // that takes the name stays another.
 func (m *Mirror) Pin(name string, id identity.ObjectID) error {
-	return m.step("pin a group", func(tx *bolt.Tx) error { return put(tx, bucketMeta, pinKey(name), id[:]) })
+	err := m.step("pin a group", func(tx *bolt.Tx) error { return put(tx, bucketMeta, pinKey(name), id[:]) })
+	if err == nil {
+		m.pins.Store(identity.Fold(name), id)
+	}
+	return err
 }
 
 // Pinned is the group that a name was resolved to.
 func (m *Mirror) Pinned(name string) (identity.ObjectID, bool, error) {
+	if id, known := m.pins.Load(identity.Fold(name)); known {
+		return id.(identity.ObjectID), true, nil //nolint:forcetypeassert // nothing else is stored
+	}
 	var id identity.ObjectID
 	found := false
 	err := guarded(m.path, func() error {
@@ -35,6 +42,9 @@ func (m *Mirror) Pinned(name string) (identity.ObjectID, bool, error) {
 	})
 	if err != nil {
 		return identity.ObjectID{}, false, fmt.Errorf("mirror %s: read the pin of %q: %w", m.path, name, err)
+	}
+	if found {
+		m.pins.Store(identity.Fold(name), id)
 	}
 	return id, found, nil
 }

@@ -46,6 +46,12 @@ type View struct {
 	m  *Mirror
 	tx *bolt.Tx
 	st *state
+
+	// last is the person that was read last, whose number is lastNumber: id,
+	// record and profile are asked for one after the other.
+	last       person
+	lastNumber uint32
+	lastKnown  bool
 }
 
 // View is the last good state.
@@ -63,6 +69,7 @@ func (m *Mirror) View() (*View, error) {
 
 // Close ends the view.
 func (v *View) Close() error {
+	v.last, v.lastKnown = person{}, false // part of the file
 	if err := v.tx.Rollback(); err != nil && !errors.Is(err, berrors.ErrTxClosed) {
 		return fmt.Errorf("mirror %s: end a view: %w", v.m.path, err)
 	}
@@ -118,10 +125,14 @@ func (v *View) Person(n uint32) (identity.Person, bool, error) {
 }
 
 func (v *View) person(n uint32) (p person, known bool, err error) {
+	if v.lastKnown && v.lastNumber == n {
+		return v.last, true, nil
+	}
 	err = guarded(v.m.path, func() error {
 		p, known, err = getPerson(v.tx, v.st.head, n)
 		return err
 	})
+	v.last, v.lastNumber, v.lastKnown = p, n, known && err == nil
 	return p, known, err
 }
 

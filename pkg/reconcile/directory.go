@@ -116,12 +116,16 @@ func (d *Directory) Pull(ctx context.Context, p Pull) (Pulled, error) {
 func (d *Directory) start(ctx context.Context, p Pull) *flight {
 	pullCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &flight{full: p.Full, done: make(chan struct{}), cancel: cancel}
-	d.flight, d.covered = f, false
+	d.flight = f
+	_, before := d.Mirror.Position()
 	go func() {
 		defer cancel()
 		pulled, err := d.pull(pullCtx, f)
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		if _, now := d.Mirror.Position(); now != before {
+			d.covered = false // groups may have come, or gone
+		}
 		f.pulled, f.err = pulled, err
 		d.flight = nil
 		switch {

@@ -33,9 +33,15 @@ import (
 // import that broke off has left a record of. State and report are those of
 // the whole plan.
 
-// defaultPortion is how many people are planned together: some tens of
-// megabytes.
-const defaultPortion = 5000
+// portionOf is how many people of an import of so many are planned together:
+// some tens of megabytes, most of it pages of the vault's store. In a large
+// store each newcomer has pages to himself, and so the portions are smaller.
+func portionOf(people int) int {
+	if people > 200_000 {
+		return 2500
+	}
+	return 5000
+}
 
 // nearPortions is how many portions the groups are narrowed to at a time: to
 // find the few members who are in a portion among all of a group takes time for
@@ -112,8 +118,8 @@ func (p *portions) next(view *mirror.View) (*members, error) {
 // into one, and remembers the others for later; else everybody.
 func (g *gatherer) divide(ctx context.Context, present *roaring.Bitmap) (*roaring.Bitmap, error) {
 	o, accounts := g.options, g.Rules.Vault.Accounts
-	size := cmp.Or(g.portion, defaultPortion)
 	n := int(present.GetCardinality()) //nolint:gosec // at most as many as there are people
+	size := cmp.Or(g.portion, portionOf(n))
 	switch {
 	case g.scene.meta.Imported, n <= size, o.DryRun, o.Only != nil, len(o.Reject) > 0, slices.Contains(accounts.Match, "mail"):
 		return present, nil

@@ -36,7 +36,7 @@ type Vault struct {
 	// keeps; nil gives none.
 	Classify func(error) int
 
-	portion int // people in one portion of a first import; 0 is defaultPortion
+	portion int // people in one portion of a first import; 0 is portionOf
 	// watch is told how many people are planned together; nil but in tests.
 	watch   func(people int)
 	last    atomic.Pointer[still]

@@ -31,7 +31,8 @@ type Group struct {
 	// GroupUnreadable when its members are not, or not fully, known.
 	State directory.GroupState
 	Why   string
-	// Members are the numbers of the people who should be in the vault group.
+	// Members are the numbers of the people who should be in the vault group;
+	// the set may be the mirror's, and is not to be changed.
 	// Of an unreadable group they are a part, from which nothing may be
 	// concluded about the others.
 	Members *roaring.Bitmap
@@ -97,7 +98,10 @@ func (r *Rules) Compute(m Mirror, ids []identity.ObjectID, known Scope) (Roster,
 		roster.Away.Or(m.Disabled())
 	}
 	for i := range roster.Groups {
-		roster.Groups[i].Members.AndNot(roster.Away)
+		// A new set only where it differs: the mirror's are shared.
+		if g := &roster.Groups[i]; g.Members.Intersects(roster.Away) {
+			g.Members = roaring.AndNot(g.Members, roster.Away)
+		}
 	}
 	roster.Everyone.AndNot(roster.Away)
 	roster.Pending = roaring.AndNot(roster.Everyone, m.Profiled())
@@ -129,7 +133,7 @@ func (r *Rules) group(m Mirror, configured config.Group, id identity.ObjectID) (
 	if err != nil {
 		return Group{}, fmt.Errorf("group %s: %w", id, err)
 	}
-	g.Members = people.Clone()
+	g.Members = people
 	g.Empty = complete && people.IsEmpty()
 	if !complete {
 		g.State, g.Why = directory.GroupUnreadable, why
