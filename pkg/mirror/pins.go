@@ -21,8 +21,9 @@ func (m *Mirror) Pin(name string, id identity.ObjectID) error {
 
 // Pinned is the group that a name was resolved to.
 func (m *Mirror) Pinned(name string) (identity.ObjectID, bool, error) {
-	if id, known := m.pins.Load(identity.Fold(name)); known {
-		return id.(identity.ObjectID), true, nil //nolint:forcetypeassert // nothing else is stored
+	known, _ := m.pins.Load(identity.Fold(name))
+	if id, ok := known.(identity.ObjectID); ok {
+		return id, true, nil
 	}
 	var id identity.ObjectID
 	found := false
