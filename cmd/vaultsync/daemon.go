@@ -11,7 +11,6 @@ import (
 
 	"github.com/vaultsync/vaultsync/pkg/config"
 	"github.com/vaultsync/vaultsync/pkg/control"
-	"github.com/vaultsync/vaultsync/pkg/directory/entra"
 	"github.com/vaultsync/vaultsync/pkg/observe"
 	"github.com/vaultsync/vaultsync/pkg/reconcile"
 	"github.com/vaultsync/vaultsync/pkg/schedule"
@@ -177,22 +176,15 @@ func (d *daemon) prepare(ctx context.Context, v config.Vault, kind schedule.Kind
 		Progress: func(p reconcile.Progress) { a.tell(v.Name, p) },
 	})
 	a.prepared(v.Name, pulled.Requests)
-	if pulled.Requests > 0 || err != nil {
-		d.pulled(v.Directory, started, pulled.Requests, err != nil, throttledSince(dir))
+	if pulled.Own {
+		throttled, _ := dir.Throttled()
+		d.pulled(v.Directory, started, pulled.Requests, err != nil, throttled)
 	}
 	if err != nil {
 		a.failed(v.Name, err)
 		return fmt.Errorf("read the directory %s: %w", v.Directory, err)
 	}
 	return nil
-}
-
-// throttledSince is since when a directory throttles, zero when it does not.
-func throttledSince(dir *reconcile.Directory) time.Time {
-	if client, ok := dir.Client.(*entra.Client); ok {
-		return client.Status().ThrottledSince
-	}
-	return time.Time{}
 }
 
 // maxAge is how old the local copy may be: a run by hand asks the directory.

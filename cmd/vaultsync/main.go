@@ -28,6 +28,7 @@ func start() int {
 // startAt is the program under another clock than the machine's, which tests
 // have.
 func startAt(clock func() time.Time) int {
+	forbidCores() // before any secret is read
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, func() {

@@ -58,7 +58,14 @@ func (p *progress) show(at reconcile.Progress) {
 	if at.Total > 0 {
 		text += fmt.Sprintf(" of %d", at.Total)
 	}
-	text += fmt.Sprintf(", %.0f/s", rate)
+	switch {
+	case !at.ThrottledSince.IsZero():
+		text += throttledText(at.ThrottledSince, at.NextTry)
+	case !at.QuietSince.IsZero():
+		text += ", nothing has come since " + clock(at.QuietSince)
+	default:
+		text += fmt.Sprintf(", %.0f/s", rate)
+	}
 	if at.Total > at.Done && rate > 0 {
 		left := time.Duration(float64(at.Total-at.Done) / rate * float64(time.Second))
 		text += ", " + left.Round(time.Second).String() + " left"
@@ -77,4 +84,21 @@ func (p *progress) end() {
 	if p.drawn {
 		fmt.Fprint(p.w, "\r\x1b[K") //nolint:errcheck // progress
 	}
+}
+
+// throttledText says that the directory asks for patience.
+func throttledText(since, next time.Time) string {
+	text := ", throttled since " + clock(since)
+	if !next.IsZero() {
+		text += ", next try at " + clock(next)
+	}
+	return text
+}
+
+// clock is a time of day; with the date when it is not within half a day.
+func clock(t time.Time) string {
+	if time.Until(t).Abs() > 12*time.Hour {
+		return local(t)
+	}
+	return t.Local().Format(time.TimeOnly)
 }

@@ -37,8 +37,17 @@ type vaultStatus struct {
 	// vault's directory.
 	DirectoryHeld *directoryHeld `json:"directoryHeld,omitempty"`
 
+	// Throttled says that the vault's directory asks for patience.
+	Throttled *throttled `json:"throttled,omitempty"`
+
 	changes []snapshot.HeldChange
 	code    int
+}
+
+type throttled struct {
+	Directory string     `json:"directory"`
+	Since     time.Time  `json:"since"`
+	NextTry   *time.Time `json:"nextTry"`
 }
 
 type heldStatus struct {
@@ -183,6 +192,9 @@ func (st *vaultStatus) describeDirectory(d *reconcile.Directory) {
 	if since, problem := d.Problem(); problem != nil {
 		st.Problem, st.Since = problem.Error(), timeOrNil(since)
 	}
+	if since, until := d.Throttled(); !since.IsZero() {
+		st.Throttled = &throttled{Directory: d.Name, Since: since, NextTry: timeOrNil(until)}
+	}
 	state, err := d.GuardState()
 	if err != nil || state.Held == nil {
 		return
@@ -273,6 +285,13 @@ func printStatus(w io.Writer, st vaultStatus, detailed bool) {
 	}
 	if st.Problem != "" {
 		show("  problem    %s\n", printable(st.Problem))
+	}
+	if t := st.Throttled; t != nil {
+		var next time.Time
+		if t.NextTry != nil {
+			next = *t.NextTry
+		}
+		show("  directory  %s%s\n", t.Directory, throttledText(t.Since, next))
 	}
 	if st.Drift > 0 {
 		show("  drift      %d differences made by hand\n", st.Drift)

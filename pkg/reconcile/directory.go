@@ -37,9 +37,7 @@ type Directory struct {
 	// covered says that the local copy has all configured groups; it lacks
 	// none until names are resolved anew.
 	covered bool
-	// problem is why the last pull failed, and since when pulls fail.
-	problem error
-	since   time.Time
+	trouble trouble
 }
 
 // Pull says what a run needs of the local copy.
@@ -52,6 +50,9 @@ type Pull struct {
 
 // Pulled is what a pull cost.
 type Pulled struct {
+	// Own says that this call asked the directory; otherwise the copy was
+	// fresh, somebody else asked, or it is too early to ask again.
+	Own      bool
 	Requests int
 	Report   mirror.Report
 }
@@ -69,12 +70,20 @@ type flight struct {
 
 // Pull brings the local copy up to date. Vaults that ask at the same time
 // share one pull; it ends early only when nobody waits for it any more. The
-// request counts go to whoever caused it.
+// request counts go to whoever caused it. After a pull that failed, those that
+// would take a copy of some age share the failure too, for a pause that grows:
+// two hundred vaults of a directory in trouble ask it as often as one.
 func (d *Directory) Pull(ctx context.Context, p Pull) (Pulled, error) {
 	d.mu.Lock()
 	if d.flight == nil && !p.Full && p.MaxAge > 0 && d.Now().Sub(d.Mirror.PulledAt()) <= p.MaxAge && !d.newGroups() {
 		d.mu.Unlock()
 		return Pulled{}, nil
+	}
+	if d.flight == nil && p.MaxAge > 0 {
+		if err := d.trouble.recent(d.Now()); err != nil {
+			d.mu.Unlock()
+			return Pulled{}, err
+		}
 	}
 	f, own := d.flight, false
 	if f == nil || p.Full && !f.full {
@@ -121,6 +130,7 @@ func (d *Directory) start(ctx context.Context, p Pull) *flight {
 	go func() {
 		defer cancel()
 		pulled, err := d.pull(pullCtx, f)
+		pulled.Own = true
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if _, now := d.Mirror.Position(); now != before {
@@ -128,13 +138,8 @@ func (d *Directory) start(ctx context.Context, p Pull) *flight {
 		}
 		f.pulled, f.err = pulled, err
 		d.flight = nil
-		switch {
-		case err == nil:
-			d.problem, d.since = nil, time.Time{}
-		case d.problem == nil:
-			d.problem, d.since = err, d.Now()
-		default:
-			d.problem = err
+		if pullCtx.Err() == nil { // nobody waited: that says nothing of the directory
+			d.trouble.note(err, d.Now())
 		}
 		close(f.done)
 	}()
@@ -146,16 +151,11 @@ func (d *Directory) pull(ctx context.Context, f *flight) (Pulled, error) {
 	if err := d.resolveNames(ctx); err != nil {
 		return Pulled{Requests: d.requests() - before}, err
 	}
+	news, stop := d.watched(ctx, f)
+	defer stop()
 	report, err := d.Mirror.Refresh(ctx, d.Client, mirror.Refresh{
 		Roots: d.roots(), Full: f.full, FullEvery: d.FullEvery,
-		Progress: func(done mirror.Progress) {
-			d.mu.Lock()
-			listeners := f.progress
-			d.mu.Unlock()
-			for _, tell := range listeners {
-				tell(Progress{Step: "directory", Done: done.Objects})
-			}
-		},
+		Progress: func(done mirror.Progress) { news(done.Objects) },
 	})
 	return Pulled{Requests: d.requests() - before, Report: report}, err
 }
@@ -165,13 +165,6 @@ func (d *Directory) requests() int {
 		return int(r.Requests()) //nolint:gosec // a count of requests
 	}
 	return 0
-}
-
-// Problem is since when pulls fail, and why; nil when the last one was good.
-func (d *Directory) Problem() (since time.Time, problem error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.since, d.problem
 }
 
 // roots are the configured groups of all vaults.

@@ -75,6 +75,10 @@ type Progress struct {
 	Step  string // directory | store | apply
 	Done  int
 	Total int
+	// ThrottledSince is since when the directory asks for patience, NextTry
+	// when it may be asked again, QuietSince since when nothing has come from
+	// it. Zero: it does not, now, something has.
+	ThrottledSince, NextTry, QuietSince time.Time
 }
 
 // Run brings the vault to what the directory says:

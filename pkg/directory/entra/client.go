@@ -138,8 +138,9 @@ func (c *Client) Close() { c.close() }
 // the sign-in service are not among them.
 func (c *Client) Requests() uint64 { return c.requests.Load() }
 
-// Status says whether the directory throttles, and since when.
-func (c *Client) Status() Status { return c.throttle.status() }
+// Throttled is since when the directory refuses requests, and when it may be
+// asked again. The first is zero when it does not, the second when that is now.
+func (c *Client) Throttled() (since, until time.Time) { return c.throttle.state() }
 
 // send makes one request through the SDK and hands over the reply, its body
 // unread. The caller closes it.

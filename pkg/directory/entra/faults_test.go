@@ -270,7 +270,7 @@ func TestPatience(t *testing.T) {
 			if f.Kind != entrasim.FaultThrottle {
 				return
 			}
-			if !strings.Contains(err.Error(), "throttled since") || w.client.Status().ThrottledSince.IsZero() {
+			if since, _ := w.client.Throttled(); !strings.Contains(err.Error(), "throttled since") || since.IsZero() {
 				t.Errorf("it does not say since when: %v", err)
 			}
 			if f.RetryAfter == "3600" {

@@ -178,7 +178,7 @@ func (c *Client) wait(ctx context.Context, p *patience, failure *Error, try int)
 // outOfPatience is the error of a call whose waiting is used up.
 func (c *Client) outOfPatience(last *Error) *Error {
 	text := fmt.Sprintf("waited as long as patience (%s) allows", c.options.Patience)
-	if since := c.throttle.status().ThrottledSince; !since.IsZero() {
+	if since, _ := c.throttle.state(); !since.IsZero() {
 		text = fmt.Sprintf("throttled since %s; %s", since.UTC().Format(time.RFC3339), text)
 	}
 	hint := last.hint

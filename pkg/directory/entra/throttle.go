@@ -42,23 +42,15 @@ type throttle struct {
 	newest   int       // the slot that counts now
 }
 
-// Status is what may be shown of a client's state.
-type Status struct {
-	// ThrottledSince is when the directory began to refuse requests; zero
-	// when it does not.
-	ThrottledSince time.Time
-	// Until is when it may be asked again; zero when it may be asked now.
-	Until time.Time
-}
-
-func (t *throttle) status() Status {
+// state is since when the directory refuses requests, and when it may be asked
+// again; zero when it does not, and now.
+func (t *throttle) state() (since, until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := Status{ThrottledSince: t.since}
 	if time.Now().Before(t.until) {
-		s.Until = t.until
+		until = t.until
 	}
-	return s
+	return t.since, until
 }
 
 // delay is how long a request must wait now, and whether that is because the
