@@ -70,7 +70,7 @@ var codes = []struct { //nolint:gochecknoglobals // a constant table
 	{exitLocked, []error{boltfile.ErrLocked, control.ErrNotAnswering, control.ErrInUse}},
 	{exitUsage, []error{
 		snapshot.ErrOtherTenant, snapshot.ErrOtherStore, reconcile.ErrOtherStore, mirror.ErrOtherTenant,
-		snapshot.ErrNewer, snapshot.ErrOlder, mirror.ErrNewer, embedded.ErrNewer, control.ErrOtherConfig, control.ErrOtherVersion,
+		snapshot.ErrNewer, snapshot.ErrOlder, mirror.ErrNewer, embedded.ErrNewer, embedded.ErrOlder, control.ErrOtherConfig, control.ErrOtherVersion,
 		schedule.ErrUnknownVault,
 	}},
 	{exitUnreachable, []error{

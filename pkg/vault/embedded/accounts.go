@@ -19,7 +19,7 @@ var licenseTypes = [...]identity.License{identity.LicenseNamed, identity.License
 type accounts struct{ records, logins, externals, emails, licenses table }
 
 func openAccounts(tx *bbolt.Tx) accounts {
-	open := func(name []byte) table { return table{tx.Bucket(name), string(name)} }
+	open := func(name []byte) table { return openTable(tx.Bucket(name), string(name)) }
 	return accounts{
 		records: open(bucketAccounts), logins: open(bucketAccountLogins), externals: open(bucketAccountExternals),
 		emails: open(bucketAccountEmails), licenses: open(bucketLicenses),
@@ -40,16 +40,16 @@ func (t accounts) get(id uint64) (account, error) {
 
 // byLogin finds the account with a login name.
 func (t accounts) byLogin(login string) (a account, found bool, err error) {
-	return t.indexed(t.logins, identity.Fold(login))
+	return t.indexed(t.logins, foldedKey(login))
 }
 
 // byExternal finds the account that was linked with an external id last.
 func (t accounts) byExternal(external string) (a account, found bool, err error) {
-	return t.indexed(t.externals, external)
+	return t.indexed(t.externals, externalKey(external))
 }
 
-func (t accounts) indexed(index table, name string) (account, bool, error) {
-	id, found, err := index.getID([]byte(name))
+func (t accounts) indexed(index table, k []byte) (account, bool, error) {
+	id, found, err := index.getID(k)
 	if err != nil || !found {
 		return account{}, false, err
 	}
@@ -57,10 +57,16 @@ func (t accounts) indexed(index table, name string) (account, bool, error) {
 	return a, err == nil, err
 }
 
-// byEmail finds the accounts with a mail address.
+// byEmail finds the accounts with a mail address: the one whose login name it
+// is too, and those of the index.
 func (t accounts) byEmail(email string) ([]account, error) {
 	prefix := emailKey(email)
 	var found []account
+	if a, ok, err := t.byLogin(email); err != nil {
+		return nil, err
+	} else if ok && identity.Fold(a.email) == identity.Fold(email) {
+		found = append(found, a)
+	}
 	cursor := t.emails.bucket.Cursor()
 	for k, v := cursor.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = cursor.Next() {
 		if len(k) != len(prefix)+8 {
@@ -76,6 +82,15 @@ func (t accounts) byEmail(email string) ([]account, error) {
 		found = append(found, a)
 	}
 	return found, nil
+}
+
+// indexedEmail is the folded mail address if the index has it: the one of most
+// accounts is the login name too, and found by that.
+func (a account) indexedEmail() string {
+	if folded := identity.Fold(a.email); folded != identity.Fold(a.login) {
+		return folded
+	}
+	return ""
 }
 
 // emailKey is the index key of an address, without the account's id. A zero
@@ -96,14 +111,14 @@ func (w *writer) putAccount(old, next account) error {
 	}
 	id := key(next.id)
 	w.write(w.accounts.records.put(id, next.encode()))
-	w.move(w.accounts.logins, identity.Fold(old.login), identity.Fold(next.login), next.id)
-	w.move(w.accounts.externals, old.external, next.external, next.id)
-	if before, after := identity.Fold(old.email), identity.Fold(next.email); before != after {
+	w.move(w.accounts.logins, foldedKey(old.login), foldedKey(next.login), next.id)
+	w.move(w.accounts.externals, externalKey(old.external), externalKey(next.external), next.id)
+	if before, after := old.indexedEmail(), next.indexedEmail(); before != after {
 		if before != "" {
-			w.write(w.accounts.emails.delete(append(emailKey(old.email), id...)))
+			w.write(w.accounts.emails.delete(append(emailKey(before), id...)))
 		}
 		if after != "" {
-			w.write(w.accounts.emails.put(append(emailKey(next.email), id...), nil))
+			w.write(w.accounts.emails.put(append(emailKey(after), id...), nil))
 		}
 	}
 	if old.license != next.license {
@@ -113,16 +128,16 @@ func (w *writer) putAccount(old, next account) error {
 	return w.failed
 }
 
-// move makes an index name id by another text; "" is not in the index.
-func (w *writer) move(index table, before, after string, id uint64) {
-	if before == after {
+// move makes an index name id by another key; an empty one is not in the index.
+func (w *writer) move(index table, before, after []byte, id uint64) {
+	if bytes.Equal(before, after) {
 		return
 	}
-	if before != "" {
-		w.write(index.delete([]byte(before)))
+	if len(before) > 0 {
+		w.write(index.delete(before))
 	}
-	if after != "" {
-		w.write(index.put([]byte(after), key(id)))
+	if len(after) > 0 {
+		w.write(index.putID(after, id))
 	}
 }
 
@@ -178,7 +193,7 @@ func (w *writer) hold(l identity.License, change int) {
 
 func (w *writer) finish() error {
 	for l, n := range w.used {
-		w.write(w.accounts.licenses.put([]byte(l), key(uint64(n))))
+		w.write(w.accounts.licenses.putID([]byte(l), uint64(n)))
 	}
 	return w.failed
 }

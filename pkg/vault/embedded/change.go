@@ -17,6 +17,7 @@ type writer struct {
 	people   people
 	counts   map[identity.License]int
 	used     map[identity.License]int // licences in use, as far as they were asked for
+	creating bool                     // a user was made
 	wrote    bool
 	failed   error // a write that went wrong: the transaction must not be committed
 }
@@ -33,8 +34,8 @@ func newWriter(tx *bbolt.Tx, s *Store) (*writer, error) {
 		counts: s.server.counts, used: map[identity.License]int{},
 	}
 	// Ids mostly grow, so that these pages are filled and seldom split again.
-	for _, t := range [...]table{w.accounts.records, w.people.users, w.people.userAccounts, w.people.members} {
-		t.bucket.FillPercent = 0.95
+	for _, t := range [...]table{w.accounts.records, w.people.users, w.people.userAccounts} {
+		t.bucket.FillPercent = filled
 	}
 	return w, nil
 }
@@ -98,6 +99,12 @@ func (w *writer) createUser(c vault.User) (uint64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("create login account %q: %w", c.LoginName, err)
 		}
+	}
+	if !w.creating {
+		// A first import makes its people in the order of their external ids.
+		w.creating = true
+		w.accounts.externals.extend(externalKey(next.external))
+		w.people.userExternals.extend(externalKey(c.ExternalID))
 	}
 	next.enabledUsers++
 	u := user{account: next.id, enabled: true, managed: c.Managed, external: c.ExternalID}

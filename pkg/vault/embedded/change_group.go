@@ -50,7 +50,7 @@ func (w *writer) checkGroup(g group) error {
 	if taken && other.id != g.id {
 		return fmt.Errorf("%w: group %d is called %q", vault.ErrExists, other.id, other.name)
 	}
-	id, taken, err := w.people.groupExternals.getID([]byte(g.external))
+	id, taken, err := w.people.groupExternals.getID(externalKey(g.external))
 	if err != nil {
 		return err
 	}

@@ -16,10 +16,13 @@ var (
 	ErrLocked = boltfile.ErrLocked
 	// ErrNewer means that a later version of the program wrote the file.
 	ErrNewer = errors.New("the user store was written by a later version")
+	// ErrOlder means that a version wrote the file whose records this one does
+	// not read.
+	ErrOlder = errors.New("the user store was written by an earlier version, which kept its records in another form")
 )
 
 // FileError says what is wrong with the file. It wraps one of ErrDamaged,
-// ErrLocked, ErrNewer, vault.ErrUnreachable and vault.ErrUnknownOutcome, and
+// ErrLocked, ErrNewer, ErrOlder, vault.ErrUnreachable and vault.ErrUnknownOutcome, and
 // the cause if there is one.
 type FileError struct {
 	Path  string
@@ -50,6 +53,8 @@ func (e *FileError) Hint() string {
 		return "restore " + e.Path + " from a backup (vaultsync state restore); only if its accounts may be lost, move the file away and a new store is made"
 	case errors.Is(e.Kind, ErrLocked):
 		return "stop the other vaultsync process, or let the running service do the work"
+	case errors.Is(e.Kind, ErrOlder):
+		return "run the version of vaultsync that wrote " + e.Path + "; only if its accounts may be lost, move the file away and a new store is made"
 	case errors.Is(e.Kind, ErrNewer):
 		return "run the version of vaultsync that wrote " + e.Path + ", or a later one"
 	default:

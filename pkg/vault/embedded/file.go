@@ -37,7 +37,7 @@ func initialize(tx *bbolt.Tx) error {
 			return fmt.Errorf("make the table %s: %w", name, err)
 		}
 	}
-	meta := table{tx.Bucket(bucketMeta), "meta"}
+	meta := openTable(tx.Bucket(bucketMeta), "meta")
 	return errors.Join(
 		meta.put(keySchema, []byte{schemaVersion}),
 		meta.put(keyIdentity, []byte(rand.Text())),

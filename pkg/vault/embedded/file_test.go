@@ -26,6 +26,8 @@ func closedFile(t *testing.T) string {
 	for i := range 500 {
 		changes = append(changes, createUser("user"+formatID(uint64(i))+"@contoso.com"))
 	}
+	changes[1].User.Email = "first@contoso.com"
+	changes = append(changes, vault.Change{Op: vault.CreateGroup, Group: vault.Group{Name: "Sales"}}, vault.Change{Op: vault.AddMembers, GroupID: "1", Members: []string{"1", "7"}})
 	apply(t, s.Vault("sales"), changes...)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -98,9 +100,20 @@ func TestOpen_a_store_of_a_later_version_is_refused(t *testing.T) {
 	t.Parallel()
 	path := closedFile(t)
 	tamper(t, path, func(tx *bbolt.Tx) error {
-		return table{tx.Bucket(bucketMeta), "meta"}.put(keySchema, []byte{schemaVersion + 1})
+		return openTable(tx.Bucket(bucketMeta), "meta").put(keySchema, []byte{schemaVersion + 1})
 	})
 	if _, err := Open(path, Options{}); !errors.Is(err, ErrNewer) || !strings.Contains(hintOf(err), "later") {
+		t.Errorf("got %v, hint %q", err, hintOf(err))
+	}
+}
+
+func TestOpen_a_store_of_an_earlier_version_is_refused(t *testing.T) {
+	t.Parallel()
+	path := closedFile(t)
+	tamper(t, path, func(tx *bbolt.Tx) error {
+		return openTable(tx.Bucket(bucketMeta), "meta").put(keySchema, []byte{schemaVersion - 1})
+	})
+	if _, err := Open(path, Options{}); !errors.Is(err, ErrOlder) || !strings.Contains(hintOf(err), "that wrote") {
 		t.Errorf("got %v, hint %q", err, hintOf(err))
 	}
 }
@@ -243,16 +256,31 @@ func TestVerify_finds_what_does_not_agree(t *testing.T) {
 	for name, spoil := range map[string]func(*bbolt.Tx) error{
 		"a login name that leads nowhere": drop(bucketAccountLogins, "user1@contoso.com"),
 		"a login name too many": func(tx *bbolt.Tx) error {
-			return table{tx.Bucket(bucketAccountLogins), ""}.put([]byte("ghost"), key(1))
+			return openTable(tx.Bucket(bucketAccountLogins), "").put([]byte("ghost"), key(1))
 		},
-		"a mail address that is not indexed": drop(bucketAccountEmails, "user1@contoso.com\x00"+string(key(2))),
+		"a mail address that is not indexed": drop(bucketAccountEmails, "first@contoso.com\x00"+string(key(2))),
 		"a wrong count of licences": func(tx *bbolt.Tx) error {
-			return table{tx.Bucket(bucketLicenses), ""}.put([]byte(identity.LicenseNamed), key(9))
+			return openTable(tx.Bucket(bucketLicenses), "").put([]byte(identity.LicenseNamed), key(9))
 		},
 		"a user whose login account is missing": func(tx *bbolt.Tx) error { return tx.Bucket(bucketAccounts).Delete(key(3)) },
 		"a login account that leads to no user": func(tx *bbolt.Tx) error { return sales(tx).Bucket(bucketUserAccounts).Delete(key(3)) },
+		"a mail address that is the login name too, indexed": func(tx *bbolt.Tx) error {
+			return openTable(tx.Bucket(bucketAccountEmails), "").put(append(emailKey("user2@contoso.com"), key(3)...), nil)
+		},
 		"a member that is no user": func(tx *bbolt.Tx) error {
-			return table{sales(tx).Bucket(bucketMembers), ""}.put(key(1, 9999), nil)
+			return openTable(sales(tx).Bucket(bucketMembers), "").put(key(1, 0), []byte{0, 1, 0x0f, 0xff})
+		},
+		"members of no group": func(tx *bbolt.Tx) error {
+			return openTable(sales(tx).Bucket(bucketMembers), "").put(key(9, 0), []byte{0, 1})
+		},
+		"a block of no members": func(tx *bbolt.Tx) error {
+			return openTable(sales(tx).Bucket(bucketMembers), "").put(key(1, 7), nil)
+		},
+		"a block above all ids": func(tx *bbolt.Tx) error {
+			return openTable(sales(tx).Bucket(bucketMembers), "").put(key(1, 1<<63), []byte{0, 1})
+		},
+		"members under half a key": func(tx *bbolt.Tx) error {
+			return openTable(sales(tx).Bucket(bucketMembers), "").put(key(1), []byte{0, 1})
 		},
 		"an id that can be given out again": func(tx *bbolt.Tx) error { return sales(tx).Bucket(bucketUsers).SetSequence(3) },
 	} {

@@ -1,12 +1,8 @@
 package embedded
 
 import (
-	"bytes"
-	"slices"
-
 	"go.etcd.io/bbolt"
 
-	"github.com/vaultsync/vaultsync/pkg/identity"
 	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
@@ -22,11 +18,10 @@ type people struct {
 func openPeople(tx *bbolt.Tx, vaultName string) people {
 	v := tx.Bucket(bucketVaults).Bucket([]byte(vaultName))
 	open := func(name []byte) table {
-		t := table{name: "vault " + vaultName + ", " + string(name)}
-		if v != nil {
-			t.bucket = v.Bucket(name)
+		if v == nil {
+			return openTable(nil, "vault "+vaultName+", "+string(name))
 		}
-		return t
+		return openTable(v.Bucket(name), "vault "+vaultName+", "+string(name))
 	}
 	return people{
 		bucket: v,
@@ -51,7 +46,7 @@ func (t people) userOf(account uint64) (u user, found bool, err error) {
 }
 
 func (t people) userByExternal(external string) (u user, found bool, err error) {
-	return t.indexedUser(t.userExternals, []byte(external))
+	return t.indexedUser(t.userExternals, externalKey(external))
 }
 
 func (t people) indexedUser(index table, k []byte) (user, bool, error) {
@@ -76,7 +71,7 @@ func (t people) group(id uint64) (g group, found bool, err error) {
 }
 
 func (t people) groupByName(name string) (g group, found bool, err error) {
-	id, found, err := t.groupNames.getID([]byte(identity.Fold(name)))
+	id, found, err := t.groupNames.getID(foldedKey(name))
 	if err != nil || !found {
 		return group{}, false, err
 	}
@@ -87,23 +82,6 @@ func (t people) groupByName(name string) (g group, found bool, err error) {
 	return g, found, err
 }
 
-// membersOf reads the user ids of a group, in order.
-func (t people) membersOf(group uint64) ([]uint64, error) {
-	var ids []uint64
-	prefix := key(group)
-	cursor := t.members.bucket.Cursor()
-	for k, v := cursor.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = cursor.Next() {
-		if _, err := t.members.checked(k, v); err != nil {
-			return nil, err
-		}
-		if len(k) != 16 {
-			return nil, damaged(t.members.name, "the key %x is no membership", k)
-		}
-		ids = append(ids, number(k[8:]))
-	}
-	return ids, nil
-}
-
 // putUser writes a vault user and its index entries; old is the zero user for
 // a new one.
 func (w *writer) putUser(old, next user) error {
@@ -112,9 +90,9 @@ func (w *writer) putUser(old, next user) error {
 	}
 	w.write(w.people.users.put(key(next.id), next.encode()))
 	if old.id == 0 {
-		w.write(w.people.userAccounts.put(key(next.account), key(next.id)))
+		w.write(w.people.userAccounts.putID(key(next.account), next.id))
 	}
-	w.move(w.people.userExternals, old.external, next.external, next.id)
+	w.move(w.people.userExternals, externalKey(old.external), externalKey(next.external), next.id)
 	return w.failed
 }
 
@@ -125,8 +103,8 @@ func (w *writer) putGroup(old, next group) error {
 		return nil
 	}
 	w.write(w.people.groups.put(key(next.id), next.encode()))
-	w.move(w.people.groupNames, identity.Fold(old.name), identity.Fold(next.name), next.id)
-	w.move(w.people.groupExternals, old.external, next.external, next.id)
+	w.move(w.people.groupNames, foldedKey(old.name), foldedKey(next.name), next.id)
+	w.move(w.people.groupExternals, externalKey(old.external), externalKey(next.external), next.id)
 	return w.failed
 }
 
@@ -146,12 +124,12 @@ func (w *writer) dropUser(u user) error {
 	if err := w.putAccount(a, left); err != nil {
 		return err
 	}
-	for _, g := range groups {
-		if k := key(g, u.id); w.people.members.has(k) {
-			w.write(w.people.members.delete(k))
+	for _, id := range groups {
+		if err := w.leave(group{id: id}, []uint64{u.id}); err != nil {
+			return err
 		}
 	}
-	w.move(w.people.userExternals, u.external, "", u.id)
+	w.move(w.people.userExternals, externalKey(u.external), nil, u.id)
 	w.write(w.people.userAccounts.delete(key(u.account)))
 	w.write(w.people.users.delete(key(u.id)))
 	return w.failed
@@ -162,11 +140,11 @@ func (w *writer) dropGroup(g group) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		w.write(w.people.members.delete(key(g.id, id)))
+	if err := w.leave(g, ids); err != nil {
+		return err
 	}
-	w.move(w.people.groupNames, identity.Fold(g.name), "", g.id)
-	w.move(w.people.groupExternals, g.external, "", g.id)
+	w.move(w.people.groupNames, foldedKey(g.name), nil, g.id)
+	w.move(w.people.groupExternals, externalKey(g.external), nil, g.id)
 	w.write(w.people.groups.delete(key(g.id)))
 	return w.failed
 }
@@ -181,34 +159,6 @@ func (w *writer) groupIDs() ([]uint64, error) {
 		return nil
 	})
 	return ids, err
-}
-
-// join puts users into a group, in key order, and skips those in it.
-func (w *writer) join(g group, ids []uint64) error {
-	first, _ := w.people.members.bucket.Cursor().Seek(key(g.id))
-	empty := !bytes.HasPrefix(first, key(g.id)) // a first import need not look for each
-	for _, id := range sorted(ids) {
-		if k := key(g.id, id); empty || !w.people.members.has(k) {
-			w.write(w.people.members.put(k, nil))
-		}
-	}
-	return w.failed
-}
-
-// leave takes users out of a group and skips those not in it.
-func (w *writer) leave(g group, ids []uint64) error {
-	for _, id := range sorted(ids) {
-		if k := key(g.id, id); w.people.members.has(k) {
-			w.write(w.people.members.delete(k))
-		}
-	}
-	return w.failed
-}
-
-func sorted(ids []uint64) []uint64 {
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
-	return slices.Compact(ids)
 }
 
 // asGroup shows a group with its members.

@@ -70,7 +70,7 @@ func formatID(id uint64) string { return strconv.FormatUint(id, 10) }
 // parseID reads only what formatID writes: "017" names nobody.
 func parseID(text string) (uint64, bool) {
 	id, err := strconv.ParseUint(text, 10, 64)
-	return id, err == nil && id != 0 && formatID(id) == text
+	return id, err == nil && text[0] != '0'
 }
 
 const (
@@ -92,9 +92,10 @@ func flags(managed, enabled bool) byte {
 func (a account) encode() []byte {
 	b := make([]byte, 0, 64+len(a.login)+len(a.fullName)+len(a.email))
 	b = append(b, flags(a.managed, false))
-	for _, text := range [...]string{a.login, a.fullName, a.email, string(a.license), a.external} {
+	for _, text := range [...]string{a.login, a.fullName, a.email, string(a.license)} {
 		b = appendText(b, text)
 	}
+	b = appendText(b, externalKey(a.external))
 	b = binary.AppendUvarint(b, uint64(a.enabledUsers))
 	b = binary.AppendUvarint(b, uint64(len(a.attributes)))
 	for _, name := range slices.Sorted(maps.Keys(a.attributes)) {
@@ -107,7 +108,7 @@ func decodeAccount(id uint64, b []byte) (account, error) {
 	r := reader{rest: b}
 	a := account{id: id, managed: r.byte()&flagManaged != 0}
 	a.login, a.fullName, a.email = r.text(), r.text(), r.text()
-	a.license, a.external = identity.License(r.text()), r.text()
+	a.license, a.external = identity.License(r.text()), external(r.bytes())
 	a.enabledUsers = int(r.uvarint())
 	n := r.uvarint()
 	for range n {
@@ -125,29 +126,29 @@ func decodeAccount(id uint64, b []byte) (account, error) {
 
 func (u user) encode() []byte {
 	b := append(make([]byte, 0, 16+len(u.external)), flags(u.managed, u.enabled))
-	return appendText(binary.AppendUvarint(b, u.account), u.external)
+	return appendText(binary.AppendUvarint(b, u.account), externalKey(u.external))
 }
 
 func decodeUser(id uint64, b []byte) (user, error) {
 	r := reader{rest: b}
 	f := r.byte()
 	u := user{id: id, managed: f&flagManaged != 0, enabled: f&flagEnabled != 0}
-	u.account, u.external = r.uvarint(), r.text()
+	u.account, u.external = r.uvarint(), external(r.bytes())
 	return u, r.finish("users", id)
 }
 
 func (g group) encode() []byte {
-	return appendText(appendText([]byte{flags(g.managed, false)}, g.name), g.external)
+	return appendText(appendText([]byte{flags(g.managed, false)}, g.name), externalKey(g.external))
 }
 
 func decodeGroup(id uint64, b []byte) (group, error) {
 	r := reader{rest: b}
 	g := group{id: id, managed: r.byte()&flagManaged != 0}
-	g.name, g.external = r.text(), r.text()
+	g.name, g.external = r.text(), external(r.bytes())
 	return g, r.finish("groups", id)
 }
 
-func appendText(b []byte, text string) []byte {
+func appendText[T string | []byte](b []byte, text T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
@@ -177,15 +178,18 @@ func (r *reader) uvarint() uint64 {
 	return n
 }
 
-func (r *reader) text() string {
+func (r *reader) text() string { return string(r.bytes()) }
+
+// bytes are part of the record, good for as long as that.
+func (r *reader) bytes() []byte {
 	n := r.uvarint()
 	if r.bad || n > uint64(len(r.rest)) {
 		r.bad = true
-		return ""
+		return nil
 	}
-	text := string(r.rest[:n])
+	b := r.rest[:n]
 	r.rest = r.rest[n:]
-	return text
+	return b
 }
 
 func (r *reader) finish(where string, id uint64) error {

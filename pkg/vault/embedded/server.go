@@ -68,7 +68,8 @@ type Server struct {
 // Open opens the server's file, or makes it if there is none. It fails with
 // ErrLocked when another process has it open for longer than a second, with
 // ErrDamaged when the file is not a whole store (an empty or truncated file is
-// never taken for a new store) and with ErrNewer when a later version wrote it.
+// never taken for a new store) and with ErrNewer or ErrOlder when
+// a version wrote it whose records this one does not read.
 func Open(path string, o Options) (*Server, error) {
 	counts := map[identity.License]int{}
 	for _, p := range o.Licenses {
@@ -96,7 +97,7 @@ func Open(path string, o Options) (*Server, error) {
 
 func (s *Server) readIdentity() error {
 	return s.view(context.Background(), func(tx *bbolt.Tx) error {
-		meta := table{tx.Bucket(bucketMeta), "meta"}
+		meta := openTable(tx.Bucket(bucketMeta), "meta")
 		schema, _, err := meta.get(keySchema)
 		if err != nil {
 			return err
@@ -106,6 +107,9 @@ func (s *Server) readIdentity() error {
 		}
 		if schema[0] > schemaVersion {
 			return &FileError{Path: s.path, Kind: ErrNewer}
+		}
+		if schema[0] < schemaVersion {
+			return &FileError{Path: s.path, Kind: ErrOlder}
 		}
 		id, found, err := meta.get(keyIdentity)
 		if err != nil {

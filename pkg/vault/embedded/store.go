@@ -40,7 +40,7 @@ func (s *Store) Identity(ctx context.Context) (string, error) {
 	var id []byte
 	read := func(tx *bbolt.Tx) (err error) {
 		if v := openPeople(tx, s.name).bucket; v != nil {
-			id, _, err = table{v, "vault " + s.name}.get(keyIdentity)
+			id, _, err = openTable(v, "vault "+s.name).get(keyIdentity)
 			id = append([]byte(nil), id...)
 		}
 		return err
@@ -77,7 +77,7 @@ func makeVault(tx *bbolt.Tx, name string) error {
 			return fmt.Errorf("make vault %s: %w", name, err)
 		}
 	}
-	return table{v, "vault " + name}.put(keyIdentity, []byte(rand.Text()))
+	return openTable(v, "vault "+name).put(keyIdentity, []byte(rand.Text()))
 }
 
 // Apply implements vault.Store. Changes that fail leave nothing half done, and

@@ -1,26 +1,30 @@
 package embedded
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/vaultsync/vaultsync/pkg/boltfile"
+	"github.com/vaultsync/vaultsync/pkg/identity"
 )
 
 // schemaVersion is raised with every change that an older version could not
 // read.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // The layout of the file. Numbers in keys are 8 bytes, big-endian, so that
-// they sort.
+// they sort; in values they are as short as they can be. External ids that are
+// object ids are 16 bytes behind a zero.
 //
 //	meta             schema, identity
 //	accounts         account id            → account
 //	accountLogins    folded login name     → account id
 //	accountExternals external id           → account id
-//	accountEmails    folded mail, 0, id    → nothing (mail is not unique)
+//	accountEmails    folded mail, 0, id    → nothing (mail is not unique), unless
+//	                 it is the login name too
 //	licenses         licence type          → number in use
 //	vaults/NAME      identity              → text
 //	vaults/NAME/users          user id     → user
@@ -29,7 +33,7 @@ const schemaVersion = 1
 //	vaults/NAME/groups         group id    → group
 //	vaults/NAME/groupNames     folded name → group id
 //	vaults/NAME/groupExternals external id → group id
-//	vaults/NAME/members        group id, user id → nothing
+//	vaults/NAME/members        group id, block of user ids → block
 //
 // Ids are the sequences of accounts, users and groups, which never go back.
 var (
@@ -59,7 +63,16 @@ var (
 // table is a bucket whose values are sealed (boltfile.Seal). The bucket is nil in a vault that was never written to.
 type table struct {
 	bucket *bbolt.Bucket
+	cursor *bbolt.Cursor // for look-ups alone
 	name   string
+}
+
+func openTable(bucket *bbolt.Bucket, name string) table {
+	t := table{bucket: bucket, name: name}
+	if bucket != nil {
+		t.cursor = bucket.Cursor()
+	}
+	return t
 }
 
 // get reads a value, which is valid until the transaction ends.
@@ -67,8 +80,8 @@ func (t table) get(key []byte) (value []byte, found bool, err error) {
 	if t.bucket == nil || len(key) == 0 {
 		return nil, false, nil
 	}
-	stored := t.bucket.Get(key)
-	if stored == nil {
+	k, stored := t.cursor.Seek(key)
+	if !bytes.Equal(k, key) || stored == nil {
 		return nil, false, nil
 	}
 	value, err = t.checked(key, stored)
@@ -76,7 +89,10 @@ func (t table) get(key []byte) (value []byte, found bool, err error) {
 }
 
 // has answers whether there is a record, without reading it.
-func (t table) has(key []byte) bool { return t.bucket.Get(key) != nil }
+func (t table) has(key []byte) bool {
+	k, stored := t.cursor.Seek(key)
+	return bytes.Equal(k, key) && stored != nil
+}
 
 func (t table) checked(key, stored []byte) ([]byte, error) {
 	value, ok := boltfile.Unseal(key, stored)
@@ -106,11 +122,28 @@ func (t table) getID(key []byte) (id uint64, found bool, err error) {
 	if err != nil || !found {
 		return 0, false, err
 	}
-	if len(value) != 8 {
+	id, n := binary.Uvarint(value)
+	if n <= 0 || n != len(value) {
 		return 0, false, damaged(t.name, "the entry %q is not an id", key)
 	}
-	return binary.BigEndian.Uint64(value), true, nil
+	return id, true, nil
 }
+
+// putID writes an index entry.
+func (t table) putID(key []byte, id uint64) error {
+	return t.put(key, binary.AppendUvarint(nil, id))
+}
+
+// extend fills the pages of the table that next comes after; the others keep
+// room for what comes between.
+func (t table) extend(next []byte) {
+	if last, _ := t.cursor.Last(); bytes.Compare(last, next) < 0 {
+		t.bucket.FillPercent = filled
+	}
+}
+
+// filled is how full a page becomes that is only added to at the end.
+const filled = 0.95
 
 // next is an id that was never given out.
 func (t table) next() (uint64, error) {
@@ -128,6 +161,26 @@ func key(numbers ...uint64) []byte {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
 	return b
+}
+
+// foldedKey is the key of a name that is compared folded.
+func foldedKey(name string) []byte { return []byte(identity.Fold(name)) }
+
+// externalKey is the key, and the stored form, of an external id. Nothing else
+// begins with a zero: external ids have no control characters.
+func externalKey(external string) []byte {
+	if id, err := identity.ParseObjectID(external); err == nil && id.String() == external {
+		return append(make([]byte, 1, 1+len(id)), id[:]...)
+	}
+	return []byte(external)
+}
+
+// external reads what externalKey makes.
+func external(stored []byte) string {
+	if len(stored) == 1+len(identity.ObjectID{}) && stored[0] == 0 {
+		return identity.ObjectID(stored[1:]).String()
+	}
+	return string(stored)
 }
 
 func number(b []byte) uint64 { return binary.BigEndian.Uint64(b) }

@@ -58,13 +58,13 @@ func (t table) each(ctx context.Context, fn func(k, value []byte) error) (count 
 }
 
 // names checks that an index entry leads to id, and counts it.
-func (t table) names(text string, id uint64, count *int) error {
-	if text == "" {
+func (t table) names(k []byte, id uint64, count *int) error {
+	if len(k) == 0 {
 		return nil
 	}
 	*count++
-	if got, found, err := t.getID([]byte(text)); err != nil || !found || got != id {
-		return errors.Join(err, damaged(t.name, "the entry %q does not lead to %d", text, id))
+	if got, found, err := t.getID(k); err != nil || !found || got != id {
+		return errors.Join(err, damaged(t.name, "the entry %q does not lead to %d", k, id))
 	}
 	return nil
 }
@@ -90,15 +90,15 @@ func (v *verifier) verifyAccounts(ctx context.Context) error {
 		if a.license != identity.NoLicense {
 			v.licenses[a.license]++
 		}
-		if identity.Fold(a.email) != "" {
+		if email := a.indexedEmail(); email != "" {
 			emails++
-			if _, found, err := v.accounts.emails.get(append(emailKey(a.email), k...)); err != nil || !found {
+			if _, found, err := v.accounts.emails.get(append(emailKey(email), k...)); err != nil || !found {
 				return errors.Join(err, damaged(v.accounts.emails.name, "the entry of login account %d is missing", a.id))
 			}
 		}
 		return errors.Join(
-			v.accounts.logins.names(identity.Fold(a.login), a.id, &logins),
-			v.accounts.externals.names(a.external, a.id, &externals),
+			v.accounts.logins.names(foldedKey(a.login), a.id, &logins),
+			v.accounts.externals.names(externalKey(a.external), a.id, &externals),
 		)
 	})
 	if err != nil {
@@ -127,12 +127,18 @@ func (v *verifier) verifyVault(ctx context.Context) error {
 	if err := v.verifyGroups(ctx); err != nil {
 		return err
 	}
-	_, err := v.people.members.each(ctx, func(k, _ []byte) error {
-		if len(k) != 16 {
-			return damaged(v.people.members.name, "the key %x is no membership", k)
+	_, err := v.people.members.each(ctx, func(k, value []byte) error {
+		b, err := v.people.readBlock(k, value)
+		if err != nil {
+			return err
 		}
-		if !v.people.groups.has(k[:8]) || !v.people.users.has(k[8:]) {
-			return damaged(v.people.members.name, "group %d or user %d is missing", number(k[:8]), number(k[8:]))
+		if !v.people.groups.has(k[:8]) {
+			return damaged(v.people.members.name, "group %d is missing", number(k[:8]))
+		}
+		for _, id := range b.ids(nil, number(k[8:])<<blockBits) {
+			if !v.people.users.has(key(id)) {
+				return damaged(v.people.members.name, "user %d is missing", id)
+			}
 		}
 		return nil
 	})
@@ -156,7 +162,7 @@ func (v *verifier) verifyUsers(ctx context.Context) error {
 		if id, found, err := v.people.userAccounts.getID(key(u.account)); err != nil || !found || id != u.id {
 			return errors.Join(err, damaged(v.people.userAccounts.name, "login account %d does not lead to user %d", u.account, u.id))
 		}
-		return v.people.userExternals.names(u.external, u.id, &externals)
+		return v.people.userExternals.names(externalKey(u.external), u.id, &externals)
 	})
 	if err != nil {
 		return err
@@ -172,8 +178,8 @@ func (v *verifier) verifyGroups(ctx context.Context) error {
 			return err
 		}
 		return errors.Join(
-			v.people.groupNames.names(identity.Fold(g.name), g.id, &names),
-			v.people.groupExternals.names(g.external, g.id, &externals),
+			v.people.groupNames.names(foldedKey(g.name), g.id, &names),
+			v.people.groupExternals.names(externalKey(g.external), g.id, &externals),
 		)
 	})
 	if err != nil {
