@@ -34,6 +34,7 @@ type Directory struct {
 
 	mu     sync.Mutex
 	flight *flight
+	begun  int // how many pulls have begun
 	// covered says that the local copy has all configured groups; it lacks
 	// none until names are resolved anew.
 	covered bool
@@ -59,61 +60,53 @@ type Pulled struct {
 
 // flight is one pull under way, with those who wait for it.
 type flight struct {
+	number   int // counts the pulls of the directory
 	full     bool
 	done     chan struct{}
 	cancel   context.CancelFunc
 	waiters  int
+	left     bool // nobody waits for it any more: it is being cut short
 	progress []func(Progress)
 	err      error
 	pulled   Pulled
 }
 
 // Pull brings the local copy up to date. Vaults that ask at the same time
-// share one pull; it ends early only when nobody waits for it any more. The
+// share one pull; it ends early only when nobody waits for it any more. Who
+// asks the directory now is not served by a pull that began earlier, and may
+// have read past what has just been changed, but shares the next one. The
 // request counts go to whoever caused it. After a pull that failed, those that
 // would take a copy of some age share the failure too, for a pause that grows:
 // two hundred vaults of a directory in trouble ask it as often as one.
 func (d *Directory) Pull(ctx context.Context, p Pull) (Pulled, error) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.flight == nil && !p.Full && p.MaxAge > 0 && d.Now().Sub(d.Mirror.PulledAt()) <= p.MaxAge && !d.newGroups() {
-		d.mu.Unlock()
 		return Pulled{}, nil
 	}
-	if d.flight == nil && p.MaxAge > 0 {
-		if err := d.trouble.recent(d.Now()); err != nil {
-			d.mu.Unlock()
+	earliest := 0
+	if p.MaxAge == 0 {
+		earliest = d.begun + 1
+	}
+	for d.flight != nil && (d.flight.left || d.flight.number < earliest || p.Full && !d.flight.full) {
+		if err := d.wait(ctx, d.flight, p.Progress); err != nil {
 			return Pulled{}, err
 		}
 	}
-	f, own := d.flight, false
-	if f == nil || p.Full && !f.full {
-		if f != nil {
-			// A pull that is not full is under way: ours comes after it.
-			d.mu.Unlock()
-			select {
-			case <-f.done:
-			case <-ctx.Done():
-				return Pulled{}, context.Cause(ctx)
-			}
-			return d.Pull(ctx, p)
+	f, own := d.flight, d.flight == nil
+	if own {
+		if err := d.trouble.recent(d.Now()); err != nil && p.MaxAge > 0 {
+			return Pulled{}, err
 		}
-		f, own = d.start(ctx, p), true
+		f = d.start(ctx, p)
 	}
 	f.waiters++
-	if p.Progress != nil {
-		f.progress = append(f.progress, p.Progress)
-	}
-	d.mu.Unlock()
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		d.mu.Lock()
-		f.waiters--
-		if f.waiters == 0 {
+	if err := d.wait(ctx, f, p.Progress); err != nil {
+		if f.waiters--; f.waiters == 0 {
+			f.left = true
 			f.cancel()
 		}
-		d.mu.Unlock()
-		return Pulled{}, context.Cause(ctx)
+		return Pulled{}, err
 	}
 	if own {
 		return f.pulled, f.err
@@ -121,10 +114,27 @@ func (d *Directory) Pull(ctx context.Context, p Pull) (Pulled, error) {
 	return Pulled{}, f.err
 }
 
+// wait waits until a pull is over, and hears of its progress. d.mu is held, but
+// not while it waits.
+func (d *Directory) wait(ctx context.Context, f *flight, progress func(Progress)) error {
+	if progress != nil {
+		f.progress = append(f.progress, progress)
+	}
+	d.mu.Unlock()
+	defer d.mu.Lock()
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // start begins a pull; d.mu is held.
 func (d *Directory) start(ctx context.Context, p Pull) *flight {
 	pullCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight{full: p.Full, done: make(chan struct{}), cancel: cancel}
+	d.begun++
+	f := &flight{number: d.begun, full: p.Full, done: make(chan struct{}), cancel: cancel}
 	d.flight = f
 	_, before := d.Mirror.Position()
 	go func() {
