@@ -248,7 +248,8 @@ func (r *run) make(ctx context.Context, changes []plan.Change) error {
 		return err
 	}
 	var fatal error
-	for i, change := range changes {
+	for i := range changes {
+		change := &changes[i]
 		err := results[i].Err
 		if errors.Is(err, errNotTried) {
 			continue
@@ -262,7 +263,7 @@ func (r *run) make(ctx context.Context, changes []plan.Change) error {
 		} else {
 			r.counts.Add(change.Kind)
 		}
-		r.Report(change, err)
+		r.Report(*change, err)
 	}
 	if fatal != nil {
 		return fmt.Errorf("stopped after %d changes: %w", r.counts.Made(), fatal)
@@ -276,7 +277,8 @@ func (r *run) make(ctx context.Context, changes []plan.Change) error {
 // by comparing, and may be done twice.
 func (r *run) intend(changes []plan.Change) error {
 	var batch []snapshot.Intent
-	for _, change := range changes {
+	for i := range changes {
+		change := &changes[i]
 		if intended(change) && r.failed[change.Person] == nil {
 			batch = append(batch, intent(change))
 		}
@@ -288,7 +290,7 @@ func (r *run) intend(changes []plan.Change) error {
 }
 
 // intent is what is noted of a change.
-func intent(change plan.Change) snapshot.Intent {
+func intent(change *plan.Change) snapshot.Intent {
 	if takesIn(change) {
 		return snapshot.Intent{Person: change.Person, Account: change.Record}
 	}
@@ -296,17 +298,17 @@ func intent(change plan.Change) snapshot.Intent {
 }
 
 // takesIn says whether a change makes an account, or takes one over.
-func takesIn(change plan.Change) bool {
+func takesIn(change *plan.Change) bool {
 	return change.Kind == plan.Create || change.Kind == plan.Update && change.After["externalId"] != ""
 }
 
 // intended says whether a change needs an intent.
-func intended(change plan.Change) bool {
+func intended(change *plan.Change) bool {
 	return change.Kind == plan.Disable || change.Kind == plan.Enable || takesIn(change)
 }
 
 // subject is whom or what a change is about.
-func subject(change plan.Change) identity.ObjectID {
+func subject(change *plan.Change) identity.ObjectID {
 	if change.Person.IsZero() {
 		return change.GroupID
 	}

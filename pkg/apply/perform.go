@@ -21,9 +21,10 @@ func (r *run) perform(ctx context.Context, changes []plan.Change) []vault.Result
 	case plan.Create, plan.Update, plan.Enable, plan.Disable, plan.GroupCreate, plan.GroupUpdate:
 	}
 	results := make([]vault.Result, len(changes))
-	var send []vault.Change
-	var at []int
-	for i, change := range changes {
+	send := make([]vault.Change, 0, len(changes))
+	at := make([]int, 0, len(changes))
+	for i := range changes {
+		change := &changes[i]
 		if r.failed[subject(change)] != nil {
 			results[i].Err = errNotTried
 			continue
@@ -34,7 +35,8 @@ func (r *run) perform(ctx context.Context, changes []plan.Change) []vault.Result
 	for i, result := range r.Store.Apply(ctx, send) {
 		results[at[i]] = result
 	}
-	for i, change := range changes {
+	for i := range changes {
+		change := &changes[i]
 		switch {
 		case errors.Is(results[i].Err, errNotTried):
 		case results[i].Err != nil && change.Kind == plan.GroupUpdate && change.After["externalId"] == "":
@@ -51,7 +53,7 @@ func (r *run) perform(ctx context.Context, changes []plan.Change) []vault.Result
 }
 
 // storeChange is a change in the words of the store.
-func storeChange(change plan.Change) vault.Change {
+func storeChange(change *plan.Change) vault.Change {
 	switch change.Kind {
 	case plan.GroupCreate:
 		return vault.Change{Op: vault.CreateGroup, Group: vault.Group{
@@ -77,7 +79,7 @@ func storeChange(change plan.Change) vault.Change {
 	panic("apply: memberships are sent by group") //nolint:forbidigo // unreachable: perform sends them elsewhere
 }
 
-func newUser(change plan.Change) vault.User {
+func newUser(change *plan.Change) vault.User {
 	u := vault.User{ExternalID: change.Person.String(), Managed: true, Attributes: map[string]string{}}
 	for name, value := range change.After {
 		switch name {
@@ -132,7 +134,8 @@ func (r *run) performMembers(ctx context.Context, changes []plan.Change) []vault
 	}
 	byGroup := map[identity.ObjectID][]int{}
 	var order []identity.ObjectID
-	for i, change := range changes {
+	for i := range changes {
+		change := &changes[i]
 		switch {
 		case r.failed[change.GroupID] != nil:
 			results[i].Err = errNotTried
@@ -147,9 +150,10 @@ func (r *run) performMembers(ctx context.Context, changes []plan.Change) []vault
 	}
 	send := make([]vault.Change, 0, len(order))
 	for _, group := range order {
-		c := vault.Change{Op: op, GroupID: r.groupID(changes[byGroup[group][0]])}
+		c := vault.Change{Op: op, GroupID: r.groupID(&changes[byGroup[group][0]])}
+		c.Members = make([]string, 0, len(byGroup[group]))
 		for _, i := range byGroup[group] {
-			c.Members = append(c.Members, r.userID(changes[i]))
+			c.Members = append(c.Members, r.userID(&changes[i]))
 		}
 		send = append(send, c)
 	}
@@ -170,14 +174,14 @@ func (r *run) performMembers(ctx context.Context, changes []plan.Change) []vault
 	return results
 }
 
-func (r *run) userID(change plan.Change) string {
+func (r *run) userID(change *plan.Change) string {
 	if id, ok := r.users[change.Person]; ok {
 		return id
 	}
 	return change.User.ID
 }
 
-func (r *run) groupID(change plan.Change) string {
+func (r *run) groupID(change *plan.Change) string {
 	if id, ok := r.groups[change.GroupID]; ok {
 		return id
 	}

@@ -3,7 +3,6 @@ package apply
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/identity"
@@ -16,7 +15,10 @@ import (
 // ends what intend has noted of them.
 func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Result) error {
 	groups := map[identity.ObjectID]*snapshot.Group{}
-	for i, change := range changes {
+	noted := false
+	for i := range changes {
+		change := &changes[i]
+		noted = noted || intended(change)
 		result := results[i]
 		switch {
 		case errors.Is(result.Err, errNotTried):
@@ -49,7 +51,7 @@ func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Res
 			return err
 		}
 	}
-	if slices.ContainsFunc(changes, intended) {
+	if noted {
 		if err := tx.End(); err != nil {
 			return err
 		}
@@ -64,14 +66,14 @@ func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Res
 
 // settleIntent ends the intent of the change itself, not that of an earlier one
 // about the same person.
-func settleIntent(tx *snapshot.Tx, change plan.Change) error {
+func settleIntent(tx *snapshot.Tx, change *plan.Change) error {
 	if !intended(change) {
 		return nil
 	}
 	return tx.Settle([]identity.ObjectID{change.Person})
 }
 
-func settleGroup(tx *snapshot.Tx, change plan.Change, result vault.Result) error {
+func settleGroup(tx *snapshot.Tx, change *plan.Change, result vault.Result) error {
 	if result.Err != nil {
 		return nil //nolint:nilerr // the group has no id, or its old name: due again with the next run
 	}
@@ -91,7 +93,7 @@ func settleGroup(tx *snapshot.Tx, change plan.Change, result vault.Result) error
 
 // settleMember takes the groups from a cache for the batch: a group's set of
 // people is written once, however many join it.
-func settleMember(tx *snapshot.Tx, cache map[identity.ObjectID]*snapshot.Group, change plan.Change) error {
+func settleMember(tx *snapshot.Tx, cache map[identity.ObjectID]*snapshot.Group, change *plan.Change) error {
 	g := cache[change.GroupID]
 	if g == nil {
 		stored, ok, err := tx.Group(change.GroupID)
@@ -111,7 +113,7 @@ func settleMember(tx *snapshot.Tx, cache map[identity.ObjectID]*snapshot.Group, 
 
 // settlePerson writes what a change has done into the person's record. Enable
 // and Disable own the state alone: an update beside them may have failed.
-func settlePerson(tx *snapshot.Tx, change plan.Change, result vault.Result) error {
+func settlePerson(tx *snapshot.Tx, change *plan.Change, result vault.Result) error {
 	after := *change.Record
 	switch change.Kind {
 	case plan.Create:
@@ -139,7 +141,7 @@ func settlePerson(tx *snapshot.Tx, change plan.Change, result vault.Result) erro
 }
 
 // settleFailure queues the person for another try, with growing pauses.
-func (r *run) settleFailure(tx *snapshot.Tx, change plan.Change, cause error) error {
+func (r *run) settleFailure(tx *snapshot.Tx, change *plan.Change, cause error) error {
 	switch unknown := errors.Is(cause, vault.ErrUnknownOutcome); {
 	case unknown && intended(change):
 		if err := tx.Intend(intent(change)); err != nil {

@@ -41,6 +41,8 @@ type Log struct {
 	opt  Options
 	open opener
 
+	buffers sync.Pool // of *batch, emptied
+
 	mu     sync.Mutex
 	vaults map[string]*series
 	closed bool
@@ -90,7 +92,9 @@ func (l *Log) Append(entries []Entry) error {
 			if err := checkVault(vault); err != nil {
 				return fmt.Errorf("write the provisioning log: %w", err)
 			}
-			lines = &batch{text: make([]byte, 0, usualLine*(len(entries)-i))}
+			if lines, _ = l.buffers.Get().(*batch); lines == nil {
+				lines = &batch{text: make([]byte, 0, usualLine*(len(entries)-i))}
+			}
 			batches[vault] = lines
 		}
 		if err := lines.add(&entries[i]); err != nil {
@@ -111,6 +115,10 @@ func (l *Log) Append(entries []Entry) error {
 		}
 		if err := s.append(batches[vault]); err != nil {
 			problems = append(problems, fmt.Errorf("write the provisioning log of vault %s: %w", vault, err))
+		}
+		if cap(batches[vault].text) <= maxLine { // else one of a rare size
+			batches[vault].empty()
+			l.buffers.Put(batches[vault])
 		}
 	}
 	return errors.Join(problems...)

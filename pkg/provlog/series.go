@@ -98,6 +98,8 @@ func (lines *batch) add(e *Entry) error {
 	return nil
 }
 
+func (lines *batch) empty() { lines.text, lines.ends = lines.text[:0], lines.ends[:0] }
+
 // append writes the lines.
 func (s *series) append(lines *batch) error {
 	if err := s.ready(); err != nil {
