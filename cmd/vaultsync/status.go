@@ -153,6 +153,9 @@ func (a *app) vaultStatus(name string, phases map[string]schedule.Status) vaultS
 	if st.LastRun != nil {
 		st.describe(*st.LastRun, meta)
 	}
+	if st.LastRun != nil && st.LastRun.Outcome == reconcile.Failed {
+		st.Since = timeOrNil(cmp.Or(last.Since, st.LastRun.Started))
+	}
 	if err == nil {
 		st.describeDirectory(v.Directory)
 	}
@@ -285,6 +288,9 @@ func printStatus(w io.Writer, st vaultStatus, detailed bool) {
 	}
 	if st.Problem != "" {
 		show("  problem    %s\n", printable(st.Problem))
+	}
+	if st.Since != nil {
+		show("  since      %s\n", local(*st.Since))
 	}
 	if t := st.Throttled; t != nil {
 		var next time.Time

@@ -33,6 +33,9 @@ type Report struct {
 	Started  time.Time    `json:"started"`
 	Finished time.Time    `json:"finished"`
 	Error    string       `json:"error"`
+	// Since is when the first of the runs that failed in a row began; only with
+	// Failed.
+	Since time.Time `json:"since,omitzero"`
 	// Code is what kind of failure it was, as Vault.Classify says.
 	Code int `json:"code,omitempty"`
 	// Waiting are the people and groups for whom something is not done.
@@ -166,11 +169,22 @@ func (v *Vault) rememberFailure(report Report) error {
 		if err != nil {
 			return err
 		}
+		report.Since = failingSince(meta, report)
 		if meta.LastRun, err = json.Marshal(report); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
 		return tx.PutMeta(meta)
 	})
+}
+
+// failingSince is when the failures began that report is the last of. The
+// report before is shown, not relied on: one that cannot be read is none.
+func failingSince(before snapshot.Meta, report Report) time.Time {
+	var last Report
+	if json.Unmarshal(before.LastRun, &last) == nil && last.Outcome == Failed && !last.Since.IsZero() {
+		return last.Since
+	}
+	return report.Started
 }
 
 // heldOf is what status shows; Since stays for as long as anything is held.
