@@ -26,6 +26,14 @@ func (a *app) openSCIM(v config.Vault) (*scim.Store, error) {
 	return s, nil
 }
 
+// checkTarget says what is wrong with an attribute that a vault's file names.
+func checkTarget(storeType, target string) error {
+	if storeType != "scim" {
+		return nil
+	}
+	return scim.CheckTarget(target)
+}
+
 // scimOptions are a vault's settings in the words of the driver.
 func scimOptions(v config.Vault) scim.Options {
 	c := v.Store.SCIM

@@ -199,3 +199,40 @@ func renameByHand(t *testing.T, url, token, id string) {
 		t.Fatalf("%d, %v", response.StatusCode, err)
 	}
 }
+
+func TestTargetsThatSCIMCannotWriteAreNamedByLine(t *testing.T) {
+	t.Parallel()
+	s := newSetting(t, mustTenant(t, "group Sales"), map[string]string{"vault.yaml": `
+store:
+  type: scim
+  url: https://scim.contoso.com/v2
+  tokenFile: sales.token
+  licenseAttribute: not..a.path
+groups: [{id: $(group Sales)}]
+attributes:
+  - {source: department, target: title}
+  - source: city
+    target: info1
+  - {source: mail, target: 'emails[type eq "work"].value'}
+`})
+	r := s.wants(t, exitUsage, "check")
+	file := filepath.Join("vaults.d", "sales.yaml")
+	for _, want := range []string{
+		file + ":6:3 ", `store.licenseAttribute: "not..a.path" is not a SCIM attribute path`,
+		file + ":11:5 ", `attributes[1].target: "info1" is no attribute`, "extension:info:2.0:User:info1",
+		file + ":12:20 ", "attributes[2].target: ", "the work address",
+	} {
+		if !strings.Contains(r.out+r.err, want) {
+			t.Errorf("%q is not in:\n%s%s", want, r.out, r.err)
+		}
+	}
+}
+
+func mustTenant(t *testing.T, text string) *entrasim.Tenant {
+	t.Helper()
+	tenant, err := entrasim.ParseTenant(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tenant
+}

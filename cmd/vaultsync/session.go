@@ -39,7 +39,9 @@ func (s *session) load() (*config.Config, error) {
 	if path == "" {
 		path = config.DefaultPath()
 	}
-	return config.Load(path, s.overrides)
+	overrides := s.overrides
+	overrides.CheckTarget = checkTarget
+	return config.Load(path, overrides)
 }
 
 // call is a command that works on the state: the running daemon executes it

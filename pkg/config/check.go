@@ -27,6 +27,7 @@ func (l *loader) checkVaults(directories []Directory) {
 		file.checkGroups()
 		file.checkLicenses()
 		file.checkAttributes()
+		file.checkTargets(l.checkTarget)
 		file.checkAgainst(l.vaults[:i])
 	}
 }
@@ -140,6 +141,28 @@ func (f vaultFile) checkAttributes() {
 				break
 			}
 		}
+	}
+}
+
+// checkTargets reports what the store's driver cannot write.
+func (f vaultFile) checkTargets(check func(storeType, target string) error) {
+	report := func(key, target string) {
+		if check == nil || target == "" || !f.sound(key) {
+			return
+		}
+		if err := check(f.Store.Type, target); err != nil {
+			fix := "choose another target, or remove it"
+			if hinted, ok := err.(interface{ Hint() string }); ok && hinted.Hint() != "" {
+				fix = hinted.Hint()
+			}
+			f.fault(key, err.Error(), fix)
+		}
+	}
+	for i, a := range f.Attributes {
+		report(fmt.Sprintf("attributes[%d].target", i), a.Target)
+	}
+	if scim := f.Store.SCIM; scim != nil {
+		report("store.licenseAttribute", scim.LicenseAttribute)
 	}
 }
 

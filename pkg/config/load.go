@@ -17,7 +17,7 @@ import (
 // Its error is always Problems: all faults of all files. It reads no secret
 // and opens no file but these.
 func Load(path string, overrides Overrides) (*Config, error) {
-	l := &loader{findings: &findings{}}
+	l := &loader{findings: &findings{}, checkTarget: overrides.CheckTarget}
 	cfg := l.load(path, overrides)
 	if len(l.findings.list) > 0 {
 		return nil, l.findings.list.sorted()
@@ -31,6 +31,8 @@ type loader struct {
 	findings *findings
 	server   *document
 	vaults   []vaultFile
+	// checkTarget is Overrides.CheckTarget.
+	checkTarget func(storeType, target string) error
 }
 
 // vaultFile is a vault and where it was read.

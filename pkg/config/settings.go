@@ -17,6 +17,11 @@ type Overrides struct {
 	LogFormat   *string // --log-format
 	Concurrency *int    // --concurrency
 	APIListen   *string // --api-listen; "" switches the API off
+
+	// CheckTarget says what is wrong with an attribute of a vault's user for
+	// the driver of a store type; nil checks nothing. An error may implement
+	// Hint, which says what to write.
+	CheckTarget func(storeType, target string) error
 }
 
 // setting is one of the server's own settings, which flag, environment and

@@ -38,8 +38,10 @@ type Error struct {
 // Error is place, kind and what happened.
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString(e.Place)
-	b.WriteString(": ")
+	if e.Place != "" {
+		b.WriteString(e.Place)
+		b.WriteString(": ")
+	}
 	if e.kind != nil {
 		b.WriteString(e.kind.Error())
 		b.WriteString(": ")

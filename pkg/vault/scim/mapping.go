@@ -22,20 +22,43 @@ type mapping struct {
 // core are the top-level attributes of RFC 7643's User that may be targets.
 const core = " name nickName profileUrl title userType preferredLanguage locale timezone phoneNumbers ims photos addresses entitlements roles x509Certificates emails displayName "
 
+// CheckTarget says what is wrong with an attribute of Options.Attributes or
+// LicenseAttribute; its error has a Hint.
+func CheckTarget(text string) error {
+	if _, err := parseTarget(text); err != nil {
+		return err
+	}
+	return nil
+}
+
+// parseTarget reads a path that may be written.
+func parseTarget(text string) (Path, *Error) {
+	p, err := ParsePath(text)
+	switch {
+	case err != nil:
+		return p, &Error{Text: err.Error(), Fix: "write one like title, name.givenName or urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department"}
+	case p.Schema == "" && !strings.Contains(strings.ToLower(core), " "+strings.ToLower(p.Attr)+" "):
+		return p, &Error{
+			Text: fmt.Sprintf("%q is no attribute of a SCIM user that may be written", text),
+			Fix:  "an attribute of an extension is written with its URN, like urn:ietf:params:scim:schemas:extension:info:2.0:User:" + p.Attr,
+		}
+	case p.Schema == "" && strings.EqualFold(p.Attr, "emails") && (p.SelectBy == "" || strings.EqualFold(p.Select, "work") || p.flagged()):
+		return p, &Error{
+			Text: fmt.Sprintf("%q may be the work address, which is written from the person's mail", text),
+			Fix:  `name another, like emails[type eq "home"].value`,
+		}
+	}
+	return p, nil
+}
+
 func newMapping(o Options) (mapping, error) {
 	m := mapping{attributes: map[string]Path{}}
 	var errs []error
 	read := func(key, text string) *Path {
-		p, err := ParsePath(text)
-		switch {
-		case err != nil:
-			errs = append(errs, &Error{Place: key, Text: err.Error(), kind: vault.ErrInvalid})
-			return nil
-		case p.Schema == "" && !strings.Contains(strings.ToLower(core), " "+strings.ToLower(p.Attr)+" "):
-			errs = append(errs, &Error{
-				Place: key, Text: fmt.Sprintf("%q is no attribute of a SCIM user that may be written", text), kind: vault.ErrInvalid,
-				Fix: "an attribute of an extension is written with its URN, like urn:ietf:params:scim:schemas:extension:info:2.0:User:" + p.Attr,
-			})
+		p, err := parseTarget(text)
+		if err != nil {
+			err.Place = key
+			errs = append(errs, err)
 			return nil
 		}
 		return &p

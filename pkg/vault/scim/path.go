@@ -36,7 +36,7 @@ type Path struct {
 // ParsePath reads a path.
 func ParsePath(text string) (Path, error) {
 	fault := func(why string) (Path, error) {
-		return Path{}, fmt.Errorf("%q is not a SCIM attribute path: %s; write one like title, name.givenName, emails[type eq \"work\"].value or urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", text, why)
+		return Path{}, fmt.Errorf("%q is not a SCIM attribute path: %s", text, why)
 	}
 	var p Path
 	rest, selection, selected := strings.Cut(text, "[")
