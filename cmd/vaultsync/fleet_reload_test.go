@@ -6,8 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/entrasim"
+	"github.com/vaultsync/vaultsync/pkg/reconcile"
 )
 
 func (f *fleet) statuses(t *testing.T, args ...string) map[string]vaultStatus {
@@ -147,5 +150,42 @@ func TestReload(t *testing.T) {
 		put(t, f.file(), strings.Replace(string(text), s.tenant.ID().String(), "8a4b0d3e-0000-4000-8000-00000000000f", 1))
 		f.ask(t, "reload").wait(t, exitDone)
 		f.ask(t, "sync", "va").wait(t, exitUsage)
+	})
+}
+
+// TestAReloadSendsAwayWhoWaitsForADirectory has a directory that does not
+// answer: what an administrator changes then may be its cure.
+func TestAReloadSendsAwayWhoWaitsForADirectory(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		tenant := entrasim.Generate(entrasim.Spec{People: 40, Groups: 2, MembershipsPerPerson: 1, Seed: 1})
+		s := newSite(t, "contoso", tenant, "patience: 30m")
+		f := &fleet{dir: dir, sites: []*site{s}}
+		f.write(t)
+		f.vault(t, "va", "contoso", "{every: 1h}", groupIDs(t, tenant, 2)...)
+		d := f.open(t)
+		defer f.run(t, d)()
+		if _, err := s.graph.Inject(entrasim.Fault{Kind: entrasim.FaultHang}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute) // the first import waits for the directory by now
+		synctest.Wait()
+		asked := time.Now()
+		if err := d.reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(asked); took != yieldAfter {
+			t.Errorf("the reload took %s, of a daemon that waited for a directory; want %s", took, yieldAfter)
+		}
+		if runs := f.take(); len(runs) != 0 {
+			t.Errorf("a run that was sent away counts as one: %+v", runs)
+		}
+		s.graph.ClearFaults()
+		f.unplug(t, d.app)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if runs := f.take(); len(runs) != 1 || runs[0].Outcome != reconcile.OK || runs[0].Mode != "initial" {
+			t.Errorf("the run that was sent away, five minutes later: %+v", runs)
+		}
 	})
 }
