@@ -192,6 +192,7 @@ func count(p *plan.Plan, kind plan.Kind) int {
 // sound checks one plan by itself.
 func sound(t *rapid.T, w *world, p *plan.Plan) {
 	sameWithoutSettled(t, w)
+	sameApart(t, w)
 	held := map[string]int{}
 	free := map[string]int{}
 	leaver := map[identity.ObjectID]string{}

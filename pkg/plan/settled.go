@@ -6,6 +6,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/vaultsync/vaultsync/pkg/config"
+	"github.com/vaultsync/vaultsync/pkg/identity"
 	"github.com/vaultsync/vaultsync/pkg/snapshot"
 )
 
@@ -73,4 +74,37 @@ func Moved(groups []Group, full bool) *roaring.Bitmap {
 		}
 	}
 	return moved
+}
+
+// Alone says that whatever a plan does about somebody in a full run concerns
+// nobody else and is counted by no guard: fields other than the login name are
+// written, and groups are joined. Whoever is alone and not among Losing may be
+// planned after all others, and apart from them.
+func Alone(p *Person) bool {
+	rec := p.Record
+	if rec == nil || !p.Present || p.Pending || p.WantErr != nil || p.Intent || p.Recreate || !p.Looked || len(p.Found) != 1 {
+		return false
+	}
+	if rec.State != snapshot.Active || rec.OwnDisable || rec.Number != p.Number || rec.Problem != "" || rec.Tries != 0 || rec.Rejected != 0 {
+		return false
+	}
+	user, login := p.Found[0], identity.Fold(p.Want.Login())
+	return user.ID == rec.UserID && user.ExternalID == p.ID.String() && user.Enabled &&
+		identity.Fold(user.LoginName) == login && identity.Fold(rec.Login()) == login
+}
+
+// Losing are the people who are to be taken out of a vault group.
+func Losing(groups []Group) *roaring.Bitmap {
+	losing := roaring.New()
+	for i := range groups {
+		g := &groups[i]
+		if g.Record == nil {
+			continue
+		}
+		losing.Or(roaring.AndNot(g.Record.Applied, g.Want))
+		if g.Members != nil {
+			losing.Or(roaring.AndNot(g.Members, roaring.Or(g.Want, g.Record.Applied)))
+		}
+	}
+	return losing
 }

@@ -68,6 +68,57 @@ func sameWithoutSettled(t *rapid.T, w *world) int {
 	return left
 }
 
+// sameApart checks that the people who are alone get the same changes when they
+// are planned apart from the others, and nothing that a guard counts.
+func sameApart(t *rapid.T, w *world) {
+	in := w.input()
+	if !in.Full {
+		return
+	}
+	losing := plan.Losing(in.Groups)
+	first, second := w.input(), w.input()
+	first.People, second.People = nil, nil
+	wanted := map[identity.ObjectID]bool{}
+	alone := func(p *plan.Person) bool { return plan.Alone(p) && !losing.Contains(p.Number) }
+	for i := range in.People {
+		if p := &in.People[i]; !alone(p) {
+			wanted[p.LoginOwner] = true
+		}
+	}
+	for i := range in.People {
+		if p := &in.People[i]; alone(p) && !wanted[p.ID] {
+			second.People = append(second.People, *p)
+		} else {
+			first.People = append(first.People, *p)
+		}
+	}
+	whole, most, rest := plan.Compute(in), plan.Compute(first), plan.Compute(second)
+	want, got := map[string]int{}, map[string]int{}
+	for _, c := range whole.Changes {
+		want[c.Key()+c.Held]++
+	}
+	for _, c := range most.Changes {
+		got[c.Key()+c.Held]++
+	}
+	for _, c := range rest.Changes {
+		if c.Kind != plan.Update && c.Kind != plan.MemberAdd && !c.Person.IsZero() || c.Held != "" {
+			t.Fatalf("somebody who is alone is to be changed by %s, held by %q", c.Kind, c.Held)
+		}
+		if !c.Person.IsZero() {
+			got[c.Key()]++
+		}
+	}
+	if !reflect.DeepEqual(want, got) {
+		t.Fatalf("planned whole %q, apart %q and %q", lines(whole), lines(most), lines(rest))
+	}
+	if !reflect.DeepEqual(whole.Trips, most.Trips) || len(rest.Trips) > 0 {
+		t.Fatalf("guards hold %v whole, apart %v and %v", whole.Trips, most.Trips, rest.Trips)
+	}
+	if len(whole.Records) != len(most.Records)+len(rest.Records) {
+		t.Fatalf("%d records are remembered whole, apart %d and %d", len(whole.Records), len(most.Records), len(rest.Records))
+	}
+}
+
 func TestSettled(t *testing.T) {
 	t.Parallel()
 	for _, full := range []bool{false, true} {
