@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -265,7 +266,8 @@ func (c *computation) comeBack(d *decision) {
 //	unchanged         | differs, never written (adopted) | as it is
 func (c *computation) compareFields(d *decision) {
 	fields := make(map[string]snapshot.Field, len(d.Want.Fields))
-	for name, want := range d.Want.Fields {
+	for _, name := range slices.Sorted(maps.Keys(d.Want.Fields)) {
+		want := d.Want.Fields[name]
 		seen, known := d.Record.Fields[name]
 		actual := fieldOf(d.user, name)
 		switch {
