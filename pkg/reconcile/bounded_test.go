@@ -1,7 +1,9 @@
 package reconcile_test
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/vaultsync/vaultsync/pkg/entrasim"
@@ -87,5 +89,96 @@ func TestMemoryIsBounded(t *testing.T) {
 			t.Errorf("%s was not put right", u.LoginName)
 		}
 	}
+	changes = changes[:0]
+	users := b.users(t)
+	for _, u := range users {
+		changes = append(changes, vault.Change{Op: vault.UpdateUser, UserID: u.ID, Patch: vault.Patch{FullName: &name}})
+	}
+	b.store.Apply(t.Context(), changes)
+	if n := b.people(t, reconcile.Options{Full: true}); n == 0 || n > boundedPortion {
+		t.Errorf("a full run plans %d people together where hands have changed everybody", n)
+	}
+	for i, u := range b.users(t) {
+		if u.FullName == name || u.LoginName != users[i].LoginName {
+			t.Errorf("%s was not put right: %+v", users[i].LoginName, u)
+		}
+	}
 	b.mustRest()
+}
+
+// handsEverywhere changes the name of everybody in the vault, takes people out
+// of groups, puts others in, disables, deletes and renames some accounts, and
+// lets some people leave the directory, in the order of the directory's ids.
+func handsEverywhere(t *testing.T, w *world, m *vaulttest.Memory) {
+	t.Helper()
+	var users []vault.User
+	for u, err := range m.Users(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		users = append(users, u)
+	}
+	slices.SortFunc(users, func(a, b vault.User) int { return cmp.Compare(a.ExternalID, b.ExternalID) })
+	var groups []vault.Group
+	for g, err := range m.Groups(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, func(a, b vault.Group) int { return cmp.Compare(a.ExternalID, b.ExternalID) })
+	var changes []vault.Change
+	for i, u := range users {
+		patch := vault.Patch{FullName: new("By hand")}
+		switch i % 20 {
+		case 3:
+			patch.Enabled = new(false)
+		case 4:
+			patch.LoginName = new(fmt.Sprint("renamed-", i))
+		case 5:
+			patch.ExternalID = new("")
+		case 6:
+			changes = append(changes, vault.Change{Op: vault.AddMembers, GroupID: groups[0].ID, Members: []string{u.ID}})
+		case 7, 8, 9:
+			for _, g := range groups {
+				changes = append(changes, vault.Change{Op: vault.RemoveMembers, GroupID: g.ID, Members: []string{u.ID}})
+			}
+		}
+		changes = append(changes, vault.Change{Op: vault.UpdateUser, UserID: u.ID, Patch: patch})
+	}
+	for _, r := range m.Apply(t.Context(), changes) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	for i, u := range users {
+		switch i % 40 {
+		case 10:
+			if err := m.DeleteUser(u.ID); err != nil {
+				t.Fatal(err)
+			}
+		case 11:
+			if err := w.tenant.DeleteUser(u.ExternalID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := m.DeleteGroup(groups[1].ID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFullRunInPortionsComesToTheSameAsOneThatIsPlannedWhole(t *testing.T) {
+	t.Parallel()
+	for _, rest := range []string{"", "drift: report\n"} {
+		t.Run(cmp.Or(rest, "drift: repair"), func(t *testing.T) {
+			t.Parallel()
+			c := importCase{rest: rest, after: handsEverywhere}
+			whole, portions := c.imported(t, 1<<30), c.imported(t, 17)
+			whole.compare(t, portions)
+			if whole.report.Counts.Made() < 10 {
+				t.Errorf("%+v: next to nothing was compared", whole.report.Counts)
+			}
+		})
+	}
 }

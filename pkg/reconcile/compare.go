@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -18,6 +19,11 @@ import (
 // settled is kept and planned. So the memory of a full run grows with what is
 // different, and by some bytes a person for the sets and for userIndex. The
 // plan is that of everybody (plan.Settled), and so is what the guards count.
+//
+// When the vault is to follow a new rule, very many are different. Those for
+// whom nothing is to be done but to write fields and to join groups are counted
+// by no guard: they are planned in portions, like newcomers of an import, once
+// all others are done.
 
 // comparedAtOnce is how many users of the vault are compared in one look into
 // mirror and snapshot: neither is held while the store is waited for.
@@ -32,6 +38,13 @@ type comparison struct {
 	moved   *roaring.Bitmap
 	settled *roaring.Bitmap
 	found   map[uint32][]vault.User // the accounts of those who are not settled
+
+	// alone are the people who may be planned in portions after the others
+	// (plan.Alone), when they are more than fit into one: then their accounts
+	// are asked for once more. losing are those whom a group loses.
+	alone, losing *roaring.Bitmap
+	size          int
+	divided       bool
 }
 
 // everybody adds who has a record to the candidates of a run that looks at
@@ -74,6 +87,7 @@ func (g *gatherer) everybody(candidates *roaring.Bitmap) error {
 	g.compared = &comparison{
 		people: candidates, users: *users, intents: map[identity.ObjectID]bool{},
 		settled: roaring.New(), found: map[uint32][]vault.User{},
+		alone: roaring.New(), size: cmp.Or(g.portion, portionOf(int(candidates.GetCardinality()))), //nolint:gosec // at most as many as there are people
 	}
 	for _, id := range g.tx.Intents() {
 		g.compared.intents[id] = true
@@ -83,7 +97,7 @@ func (g *gatherer) everybody(candidates *roaring.Bitmap) error {
 
 // run reads the users of the vault and gathers the people who are not settled.
 func (c *comparison) run(ctx context.Context, store *counted, g *gatherer) error {
-	c.moved = plan.Moved(g.scene.input.Groups, true)
+	c.moved, c.losing = plan.Moved(g.scene.input.Groups, true), plan.Losing(g.scene.input.Groups)
 	batch, done := make([]vault.User, 0, comparedAtOnce), 0
 	compare := func() error {
 		done += len(batch)
@@ -112,19 +126,24 @@ func (c *comparison) run(ctx context.Context, store *counted, g *gatherer) error
 	if err := compare(); err != nil {
 		return err
 	}
+	if !c.divides(g) {
+		c.alone.Clear()
+	}
 	err := g.anew(func(g *gatherer) error {
-		if err := g.readPeople(ctx, roaring.AndNot(c.people, c.settled)); err != nil {
+		if err := g.readPeople(ctx, roaring.AndNot(roaring.AndNot(c.people, c.settled), c.alone)); err != nil {
 			return err
 		}
 		owners, err := c.owners(g)
 		if err != nil {
 			return err
 		}
+		c.alone.AndNot(owners)
 		return g.readPeople(ctx, owners)
 	})
 	if err != nil {
 		return err
 	}
+	g.later(c.alone, c.size)
 	for i := range g.scene.input.People {
 		p := &g.scene.input.People[i]
 		if p.Found = c.found[p.Number]; p.Recreate {
@@ -134,10 +153,26 @@ func (c *comparison) run(ctx context.Context, store *counted, g *gatherer) error
 	return nil
 }
 
+// divides says that the people who are alone are planned in portions.
+func (c *comparison) divides(g *gatherer) bool {
+	// An import that goes on has newcomers to divide.
+	return g.scene.rest == nil && c.alone.GetCardinality() > uint64(c.size) && mayDivide(g.options) //nolint:gosec // a size is positive
+}
+
+// later leaves people of a full run to be planned in portions.
+func (g *gatherer) later(people *roaring.Bitmap, size int) {
+	if people.IsEmpty() {
+		return
+	}
+	n := int(people.GetCardinality()) //nolint:gosec // at most as many as there are people
+	g.scene.rest = &portions{people: people, size: size, full: true, total: n}
+	g.scene.input.Total -= n
+}
+
 // take compares one user of the vault.
 func (c *comparison) take(g *gatherer, user vault.User) error {
 	for n := range c.users.of(user.ID) {
-		if c.settled.Contains(n) {
+		if c.settled.Contains(n) || c.alone.Contains(n) {
 			continue
 		}
 		record, err := g.record(n)
@@ -157,12 +192,31 @@ func (c *comparison) take(g *gatherer, user vault.User) error {
 			c.settled.Add(n)
 			continue
 		}
+		if len(c.found[n]) == 0 && !c.losing.Contains(n) && plan.Alone(&p) {
+			c.alone.Add(n)
+			if c.divides(g) {
+				c.forget()
+				continue
+			}
+		}
 		c.found[n] = addFound(c.found[n], user)
 	}
 	return nil
 }
 
-// owners are the settled people whose login name somebody wants who is not.
+// forget lets go of the accounts of those who are planned in portions.
+func (c *comparison) forget() {
+	if c.divided {
+		return
+	}
+	c.divided = true
+	for it := c.alone.Iterator(); it.HasNext(); {
+		delete(c.found, it.Next())
+	}
+}
+
+// owners are the people whose login name somebody wants who is planned with
+// them.
 func (c *comparison) owners(g *gatherer) (*roaring.Bitmap, error) {
 	owners := roaring.New()
 	for i := range g.scene.input.People {
@@ -174,7 +228,7 @@ func (c *comparison) owners(g *gatherer) (*roaring.Bitmap, error) {
 		if err != nil {
 			return nil, err
 		}
-		if known && c.settled.Contains(n) {
+		if known && (c.settled.Contains(n) || c.alone.Contains(n)) {
 			owners.Add(n)
 		}
 	}

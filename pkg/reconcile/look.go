@@ -92,6 +92,8 @@ type gatherer struct {
 	strangers map[uint32]identity.ObjectID
 	// compared is set in a full run, which compares the vault itself.
 	compared *comparison
+	// apart says that the people are a portion of a full run.
+	apart bool
 }
 
 func (g *gatherer) gather(ctx context.Context) error {
@@ -325,7 +327,7 @@ func (g *gatherer) describeInput() error {
 	s.input.Rules = g.Rules.Vault
 	s.input.Now = g.Now().UTC().Truncate(time.Second)
 	s.input.First = !s.meta.Imported
-	s.input.Full = g.compared != nil || g.single
+	s.input.Full = g.compares()
 	s.input.Insist = g.options.ByHand
 	s.input.Total = int(g.present.GetCardinality()) //nolint:gosec // at most as many as there are people
 	s.input.Managed = int(used.GetCardinality())    //nolint:gosec // at most as many as there are people
@@ -338,6 +340,9 @@ func (g *gatherer) describeInput() error {
 	}
 	return nil
 }
+
+// compares says that the vault itself is compared.
+func (g *gatherer) compares() bool { return g.compared != nil || g.single || g.apart }
 
 func keySet(keys []string) map[string]bool {
 	set := make(map[string]bool, len(keys))

@@ -139,7 +139,7 @@ func addFound(found []vault.User, u vault.User) []vault.User {
 func (l *looker) groups(ctx context.Context) error {
 	in := &l.scene.input
 	linked, fresh := map[string]*plan.Group{}, []*plan.Group{}
-	need := in.Full
+	need := in.Full && l.scene.people == nil // a portion has them already
 	for i := range in.Groups {
 		switch g := &in.Groups[i]; {
 		case g.Record != nil && g.Record.VaultID != "":

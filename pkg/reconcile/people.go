@@ -32,7 +32,7 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 		intents[id] = true
 	}
 	var moved *roaring.Bitmap
-	settles := g.compared == nil && !g.single // the vault itself is not compared
+	settles := !g.compares() // the vault itself is not compared
 	if settles {
 		moved = plan.Moved(s.input.Groups, false)
 	}

@@ -38,7 +38,7 @@ import (
 // store each newcomer has pages to himself, and so the portions are smaller.
 func portionOf(people int) int {
 	if people > 200_000 {
-		return 2500
+		return 2000
 	}
 	return 5000
 }
@@ -48,10 +48,13 @@ func portionOf(people int) int {
 // each portion, among those of the next ones hardly any.
 const nearPortions = 20
 
-// portions are the people whom the first portion has left out.
+// portions are the people whom the first portion has left out: newcomers of a
+// first import, or those of a full run whom plan.Alone lets be planned apart.
 type portions struct {
 	people *roaring.Bitmap
 	size   int
+	// full says that they are people of a full run, not newcomers.
+	full bool
 	// total is how many changes are expected, for the progress.
 	total int
 
@@ -75,16 +78,26 @@ type members struct {
 // narrow leaves the groups that have any of the people, with those people.
 func (m *members) narrow(people *roaring.Bitmap) *members {
 	few := &members{people: people}
+	shared := make(map[*roaring.Bitmap]*roaring.Bitmap, len(m.groups)) // most groups have one set for two purposes
+	and := func(set *roaring.Bitmap) *roaring.Bitmap {
+		if set == nil {
+			return nil
+		}
+		if shared[set] == nil {
+			shared[set] = roaring.And(set, people).Clone() // And leaves room to grow, Clone none
+		}
+		return shared[set]
+	}
 	for _, group := range m.groups {
 		record := *group.Record
-		record.Applied = roaring.And(record.Applied, people)
-		group.Want, group.Record = roaring.And(group.Want, people), &record
+		record.Applied = and(record.Applied)
+		group.Want, group.Members, group.Record = and(group.Want), and(group.Members), &record
 		if !group.Want.IsEmpty() || !record.Applied.IsEmpty() {
 			few.groups = append(few.groups, group)
 		}
 	}
 	for _, group := range m.roster {
-		if group.Members = roaring.And(group.Members, people); !group.Members.IsEmpty() {
+		if group.Members = and(group.Members); !group.Members.IsEmpty() {
 			few.roster = append(few.roster, group)
 		}
 	}
@@ -121,7 +134,7 @@ func (g *gatherer) divide(ctx context.Context, present *roaring.Bitmap) (*roarin
 	n := int(present.GetCardinality()) //nolint:gosec // at most as many as there are people
 	size := cmp.Or(g.portion, portionOf(n))
 	switch {
-	case g.scene.meta.Imported, n <= size, o.DryRun, o.Only != nil, len(o.Reject) > 0, slices.Contains(accounts.Match, "mail"):
+	case g.scene.meta.Imported, n <= size, !mayDivide(o), slices.Contains(accounts.Match, "mail"):
 		return present, nil
 	}
 	if plenty, err := g.plenty(ctx, n); err != nil || !plenty {
@@ -156,6 +169,9 @@ func (g *gatherer) divide(ctx context.Context, present *roaring.Bitmap) (*roarin
 	g.scene.rest = rest
 	return head, nil
 }
+
+// mayDivide says that nobody asks for the plan itself.
+func mayDivide(o Options) bool { return !o.DryRun && o.Only == nil && len(o.Reject) == 0 }
 
 // plenty says that n more people can have any licence.
 func (g *gatherer) plenty(ctx context.Context, n int) (bool, error) {
@@ -252,11 +268,12 @@ func (v *Vault) lookAtPortion(ctx context.Context, store *counted, s *scene) (*s
 	}
 	defer view.Close()
 	part := &scene{meta: s.meta, mode: s.mode, ids: s.ids, outOfScope: s.outOfScope, roster: s.roster}
-	g := &gatherer{Vault: v, view: view, scene: part}
+	// A full run's people have records, and their accounts are looked at.
+	g := &gatherer{Vault: v, view: view, scene: part, full: s.rest.full, apart: s.rest.full}
 	err = v.Snapshot.Read(func(tx *snapshot.Tx) error {
 		g.tx = tx
 		if s.rest.groups == nil {
-			if err := g.madeGroups(s.rest); err != nil {
+			if err := g.madeGroups(s); err != nil {
 				return err
 			}
 		}
@@ -277,19 +294,43 @@ func (v *Vault) lookAtPortion(ctx context.Context, store *counted, s *scene) (*s
 	}
 	part.input.Total = int(part.people.GetCardinality()) //nolint:gosec // at most a portion
 	part.input.Insist, part.input.Approved = s.input.Insist, s.input.Approved
-	return part, g.lookAtStore(ctx, store)
+	if err := g.lookAtStore(ctx, store); err != nil || !part.input.Full {
+		return part, err
+	}
+	// Whoever is no longer alone is another run's: a portion counts for no
+	// guard. What the directory has changed since finds the next one, what
+	// hands have changed the next that compares.
+	part.input.People = slices.DeleteFunc(part.input.People, func(p plan.Person) bool { return !plan.Alone(&p) })
+	return part, nil
 }
 
-// madeGroups keeps the groups that the vault has after the first portion.
-func (g *gatherer) madeGroups(rest *portions) error {
+// madeGroups keeps the groups that the vault has after the first portion, which
+// has made, linked and renamed them.
+func (g *gatherer) madeGroups(s *scene) error {
 	if err := g.readGroups(); err != nil {
 		return err
 	}
+	seen := map[identity.ObjectID]plan.Group{}
+	if s.rest.full {
+		for _, group := range s.input.Groups {
+			seen[group.ID] = group
+		}
+	}
+	rest := s.rest
 	rest.present, rest.groups = g.present, &members{people: rest.people, roster: g.scene.roster.Groups}
 	for _, group := range g.scene.input.Groups {
-		if !group.Removed && group.Record != nil && group.Record.VaultID != "" {
-			rest.groups.groups = append(rest.groups.groups, group)
+		if group.Removed || group.Record == nil || group.Record.VaultID == "" {
+			continue
 		}
+		group.Name = group.Record.Name
+		if rest.full {
+			// One that was made by this run is there, and nobody is in it.
+			group.Actual, group.Members = &vault.Group{ID: group.Record.VaultID}, nil
+			if before := seen[group.ID]; before.Record != nil && before.Record.VaultID == group.Record.VaultID {
+				group.Members = before.Members
+			}
+		}
+		rest.groups.groups = append(rest.groups.groups, group)
 	}
 	g.scene.input.Groups = nil
 	return nil

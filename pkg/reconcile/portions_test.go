@@ -38,6 +38,9 @@ type importCase struct {
 	before func(t *testing.T, w *world, m *vaulttest.Memory)
 	// interrupt ends the first attempt at the change with this number.
 	interrupt int
+	// after changes directory and vault when the import is over, for a full run
+	// that is then what is compared.
+	after func(t *testing.T, w *world, m *vaulttest.Memory)
 }
 
 func importCases() []importCase {
@@ -140,6 +143,13 @@ func (c importCase) imported(t *testing.T, portion int) imported {
 	}
 	if report.Mode != "initial" {
 		t.Errorf("the run is %q", report.Mode)
+	}
+	if c.after != nil {
+		c.after(t, w, m)
+		w.logged = nil
+		if report, err = v.Run(t.Context(), reconcile.Options{Full: true}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got := imported{report: report, vault: look(t, m), log: w.logged}
 	got.read(t, v.Snapshot)
