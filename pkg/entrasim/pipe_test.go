@@ -8,50 +8,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/entrasim"
 )
-
-// pipes is a listener in memory, for tests under a synthetic clock.
-type pipes struct {
-	accept chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipes() *pipes { return &pipes{accept: make(chan net.Conn), closed: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.accept:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipes) Addr() net.Addr { return pipeAddr{} }
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	select {
-	case p.accept <- theirs:
-		return ours, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-type pipeAddr struct{}
-
-func (pipeAddr) Network() string { return "pipe" }
-func (pipeAddr) String() string  { return "graph.contoso.com" }
 
 func TestUnderASyntheticClock(t *testing.T) {
 	t.Parallel()
@@ -64,11 +26,11 @@ func TestUnderASyntheticClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		listener := newPipes()
+		listener := entrasim.NewPipes()
 		if err := server.Serve(listener); err != nil {
 			t.Fatal(err)
 		}
-		transport := &http.Transport{DialContext: listener.dial}
+		transport := &http.Transport{DialContext: listener.Dial}
 		c := &client{t: t, server: server, tenant: tenant, http: &http.Client{Transport: transport}, header: http.Header{}}
 		sign := url.Values{
 			"grant_type": {"client_credentials"}, "client_id": {entrasim.DemoClientID},

@@ -18,7 +18,7 @@ func TestThrottlingLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // 
 	for _, c := range []struct {
 		name   string
 		server entrasim.Options
-		most   int64 // connections in all
+		most   int // connections in all
 	}{
 		{"HTTP/2 uses one connection", entrasim.Options{}, 1},
 		{"HTTP/1 throws no connection away", entrasim.Options{HTTP1: true}, 4 * parallel},
@@ -33,23 +33,24 @@ func TestThrottlingLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // 
 				synthetically(t, c.server, small, func(o *entra.Options) {
 					// Short waits: idle connections live for 90 s.
 					o.Parallel, o.Patience, o.Backoff = parallel, time.Hour, time.Microsecond
-				}, func(t *testing.T, w *world, network *pipes) {
+				}, func(t *testing.T, w *world, network *entrasim.Pipes) {
 					streams := []directory.Stream{{}, w.groupStream("", "group Sales"), w.groupStream("", "group Sales EU"), w.groupStream("", "group Empty")}
 					w.pull(directory.Request{Streams: streams})
 					synctest.Wait()
-					before := runtime.NumGoroutine() - 2*int(network.alive.Load())
+					_, alive := network.Connections()
+					before := runtime.NumGoroutine() - 2*alive
 					ordered := w.inject(fault)
 					if r := w.pull(directory.Request{Streams: streams}); len(r.errs) != 0 || ordered.Fired() != refusals {
 						t.Fatalf("%v after %d refusals", r.errs, ordered.Fired())
 					}
 					synctest.Wait()
-					opened, alive := network.opened.Load(), network.alive.Load()
+					opened, alive := network.Connections()
 					if opened > c.most || alive != opened {
 						t.Errorf("%d connections were made for %d requests, %d are open", opened, w.client.Requests(), alive)
 					}
 					w.closeIdle()
 					synctest.Wait()
-					if n := network.alive.Load(); n != 0 {
+					if _, n := network.Connections(); n != 0 {
 						t.Errorf("%d connections are in use by nobody", n)
 					}
 					if n := runtime.NumGoroutine(); n > before {

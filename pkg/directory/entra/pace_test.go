@@ -38,7 +38,7 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			synthetic(t, small, func(o *entra.Options) { o.Patience = c.patience }, func(t *testing.T, w *world, _ *pipes) {
+			synthetic(t, small, func(o *entra.Options) { o.Patience = c.patience }, func(t *testing.T, w *world, _ *entrasim.Pipes) {
 				w.pull(directory.Request{Streams: []directory.Stream{{}}}) // signed in
 				c.fault.Path = "/groups/delta"
 				fault := w.inject(c.fault)
@@ -92,7 +92,7 @@ func TestTheLimitIsRespectedBeforeItIsHit(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			synthetic(t, people(c.people), nil, func(t *testing.T, w *world, _ *pipes) {
+			synthetic(t, people(c.people), nil, func(t *testing.T, w *world, _ *entrasim.Pipes) {
 				w.tenant.SetRules(func(r *entrasim.Rules) {
 					r.Throttle, r.ObjectsPerPage = true, 1
 					c.rule(r)

@@ -212,7 +212,7 @@ func TestClocksJump(t *testing.T) {
 	} {
 		t.Run(c.name+" between two pulls", func(t *testing.T) {
 			t.Parallel()
-			synthetic(t, small, nil, func(t *testing.T, w *world, _ *pipes) {
+			synthetic(t, small, nil, func(t *testing.T, w *world, _ *entrasim.Pipes) {
 				w.t = t
 				request := w.stored()
 				c.happen(w)
@@ -242,7 +242,7 @@ func TestASlowBodyIsNoWayToHoldAPullForEver(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			synthetic(t, people(4000), nil, func(t *testing.T, w *world, _ *pipes) {
+			synthetic(t, people(4000), nil, func(t *testing.T, w *world, _ *entrasim.Pipes) {
 				w.tenant.SetRules(func(r *entrasim.Rules) { r.ObjectsPerPage = 4000 })
 				w.inject(entrasim.Fault{Kind: entrasim.FaultDrip, Path: "/users/delta", Count: c.bytes, Delay: time.Second})
 				began := time.Now()
