@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/vaultsync/vaultsync/pkg/config"
 	"github.com/vaultsync/vaultsync/pkg/vault/scim"
+	"github.com/vaultsync/vaultsync/pkg/wholefile"
 )
 
 // openSCIM opens a vault's SCIM service, once; a.mu is held.
@@ -15,6 +20,7 @@ func (a *app) openSCIM(v config.Vault) (*scim.Store, error) {
 	}
 	o := scimOptions(v)
 	o.Logger = a.log
+	a.recallMembers(v, &o)
 	s, err := scim.Open(o)
 	if err != nil {
 		return nil, usageError{text: fmt.Sprintf("%s: %v", v.File, err), hint: hintOf(err)}
@@ -24,6 +30,44 @@ func (a *app) openSCIM(v config.Vault) (*scim.Store, error) {
 	}
 	a.scims[v.Name] = s
 	return s, nil
+}
+
+// members is what is remembered of a service between two programs: that its
+// groups show no members. Without it the first full run after each restart would
+// add every member again to find that out. Losing it does no more harm.
+type members struct {
+	URL    string `json:"url"`
+	Hidden bool   `json:"membersHidden"`
+}
+
+func (a *app) membersPath(name string) string {
+	return filepath.Join(a.cfg.DataDir, "services", strings.ToLower(name)+".json")
+}
+
+// recallMembers takes what an earlier program found out of the service, and
+// keeps what this one does.
+func (a *app) recallMembers(v config.Vault, o *scim.Options) {
+	if a.cfg.DataDir == "" {
+		return
+	}
+	path := a.membersPath(v.Name)
+	var known members
+	if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &known) == nil && known.URL == o.URL {
+		o.MembersHidden = known.Hidden
+	}
+	url, log := o.URL, a.log
+	o.MembersFound = func(hidden bool) {
+		text, err := json.Marshal(members{URL: url, Hidden: hidden})
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(path), 0o700)
+		}
+		if err == nil {
+			err = wholefile.WriteBytes(path, text)
+		}
+		if err != nil && log != nil {
+			log.Warn("what was found out of a vault's service is not kept", "vault", v.Name, "error", err)
+		}
+	}
 }
 
 // checkTarget says what is wrong with an attribute that a vault's file names.
@@ -40,7 +84,7 @@ func scimOptions(v config.Vault) scim.Options {
 	o := scim.Options{
 		URL: c.URL, TokenFile: credentialFile(c.TokenFile), TokenEnv: c.TokenEnv, CAFile: c.CAFile, Proxy: c.Proxy.Reveal(),
 		Bulk: c.Bulk, Patch: c.Patch, Parallel: c.Parallel, PageSize: c.PageSize, MemberChunk: c.MemberChunk,
-		LicenseAttribute: c.LicenseAttribute, Timeout: c.Timeout,
+		LicenseAttribute: c.LicenseAttribute, LicenseExhausted: c.LicenseExhausted, Timeout: c.Timeout,
 	}
 	if c.OAuth != nil {
 		o.OAuth = &scim.OAuth{

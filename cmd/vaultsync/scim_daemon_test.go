@@ -148,6 +148,12 @@ attributes:
 			s.apply(t, "set ann@contoso.com upn=ann.berg@contoso.com displayName=\"Ann Berg\"\n-member Sales: bob@contoso.com\nuser dan@contoso.com \"Dan E\" mail=dan@contoso.com department=Sales\n+member Sales: dan@contoso.com")
 			made("a rename, a leaver and a joiner, by sync", s.sync(t, exitDone), 5)
 			holds("after them", "bob@contoso.com")
+			why := s.wants(t, exitDone, "explain", "sales", "ann.berg@contoso.com").out
+			for _, want := range []string{"the resource is " + door.url + pathOf(address) + "/Users/", "attributes that were written: ", "userName", "externalId", "enterprise:2.0:User:department", "the service last said 20"} {
+				if !strings.Contains(why, want) {
+					t.Errorf("%q is not in what explain says:\n%s", want, why)
+				}
+			}
 			writes := door.writes.Load()
 			quiet := s.sync(t, exitDone)
 			made("a quiet run", quiet, 0)

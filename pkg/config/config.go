@@ -118,6 +118,9 @@ type SCIM struct {
 	// LicenseAttribute is the attribute that takes the licence type; "" sends
 	// none.
 	LicenseAttribute string
+	// LicenseExhausted is a part of what the service says when it has no licence
+	// left; "" when it is not known.
+	LicenseExhausted string
 	Timeout          time.Duration // of one request
 }
 

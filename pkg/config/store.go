@@ -56,6 +56,7 @@ func scimFields(s *SCIM, dir string) []field {
 		may("pageSize", "100", into(&s.PageSize, number(1, 10000))),
 		may("memberChunk", "100", into(&s.MemberChunk, number(1, 10000))),
 		may("licenseAttribute", "none", into(&s.LicenseAttribute, text(true))),
+		may("licenseExhausted", "none", into(&s.LicenseExhausted, text(true))),
 		may("timeout", "30s", into(&s.Timeout, span(time.Second))),
 	}
 }

@@ -34,6 +34,14 @@ type Log interface {
 	Read(ctx context.Context, f provlog.Filter) iter.Seq2[provlog.Entry, error]
 }
 
+// Describer is a store that speaks of an account in its protocol's own words.
+// It asks nobody.
+type Describer interface {
+	// Describe is told the account's id, "" for none, and the names of the
+	// fields that were written.
+	Describe(id string, written []string) []string
+}
+
 // Question is who is asked about, and where to look.
 type Question struct {
 	View  View
@@ -44,6 +52,8 @@ type Question struct {
 	GroupIDs []identity.ObjectID
 	// Log may be nil.
 	Log Log
+	// Store may be nil.
+	Store Describer
 	// Query is an object id, login name, mail address or display name, whole;
 	// names are compared as identity.Fold does.
 	Query string

@@ -69,6 +69,8 @@ type Explanation struct {
 	License *License `json:"license,omitempty"`
 	Account *Account `json:"account,omitempty"`
 	Held    []Held   `json:"held,omitempty"`
+	// Store is what the vault's store says of it in its own words.
+	Store []string `json:"store,omitempty"`
 	// Findings are what else is worth knowing, and what to do.
 	Findings []string `json:"findings,omitempty"`
 	// Changes are the last entries of the provisioning log, oldest first;

@@ -170,8 +170,33 @@ func (a *answer) readAccount() error {
 		account.KeepsUntil = r.Since.Add(grace)
 	}
 	a.out.Account = account
+	if a.Store != nil {
+		a.out.Store = a.Store.Describe(r.UserID, written(*r))
+	}
 	a.out.InVault = r.UserID != "" && (r.State == snapshot.Active || r.State == snapshot.Leaving) && account.DisabledBy == ""
 	return nil
+}
+
+// written names what synchronization wrote of an account, in order. A new
+// account gets everything at once, and what marks it as ours.
+func written(r snapshot.Account) []string {
+	var names []string
+	for name, f := range r.Fields {
+		if f.Written {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if r.UserID != "" {
+		names = append(names, "externalId")
+	}
+	if r.UserID != "" && (!r.Adopted || r.OwnDisable) {
+		names = append(names, "active")
+	}
+	if r.License != "" {
+		names = append(names, "license")
+	}
+	return names
 }
 
 // protected says whether the account is among accounts.protected.

@@ -19,6 +19,12 @@ func (e Explanation) Text() string {
 	t.scope(e.Scope)
 	t.license(e.License)
 	t.account(e.Account)
+	if len(e.Store) > 0 {
+		t.title("In the vault's store")
+		for _, line := range e.Store {
+			t.line("  - %s", line)
+		}
+	}
 	if len(e.Held) > 0 {
 		t.title("Held by a guard")
 		for _, h := range e.Held {

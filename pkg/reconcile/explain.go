@@ -18,9 +18,10 @@ func (v *Vault) Explain(ctx context.Context, who string, log explain.Log) (out e
 		return out, fmt.Errorf("read the local copy of %s: %w", v.Directory.Name, err)
 	}
 	defer func() { err = errors.Join(err, view.Close()) }()
+	store, _ := v.Store.(explain.Describer)
 	err = v.Snapshot.Read(func(tx *snapshot.Tx) error {
 		out, err = explain.Explain(ctx, explain.Question{
-			View: view, Tx: tx, Rules: v.Rules, GroupIDs: v.groupIDs(), Log: log, Query: who, Now: v.Now(),
+			View: view, Tx: tx, Rules: v.Rules, GroupIDs: v.groupIDs(), Log: log, Query: who, Now: v.Now(), Store: store,
 		})
 		return err
 	})

@@ -19,6 +19,8 @@ type answer struct {
 	// doubt says that an earlier try of the same request may have been carried
 	// out.
 	doubt bool
+	// spent says that the service has no licence left.
+	spent bool
 }
 
 func (a answer) ok() bool { return a.status >= 200 && a.status < 300 }
@@ -44,6 +46,18 @@ func (a *answer) unmask() {
 			a.status = n
 		}
 	}
+}
+
+// outOfLicenses says that an answer means that there is no licence left. SCIM
+// has no word for it: 402 can mean nothing else, and what a service says beside
+// another refusal is known to its operator alone.
+func (o Options) outOfLicenses(a answer) bool {
+	if a.status < 400 || a.status >= 500 {
+		return false
+	}
+	detail, _ := a.detail()
+	return a.status == http.StatusPaymentRequired ||
+		o.LicenseExhausted != "" && strings.Contains(strings.ToLower(detail), strings.ToLower(o.LicenseExhausted))
 }
 
 // pageError is a write that a web page has answered. Whether it went further

@@ -171,7 +171,9 @@ func (b *bulkRun) send(ctx context.Context, operations []bulkOperation) (again b
 		if id == "" && len(list) == len(operations) {
 			id = operations[k].BulkID
 		}
-		said[id] = operationAnswer(o)
+		one := operationAnswer(o)
+		one.spent = b.options.outOfLicenses(one)
+		said[id] = one
 	}
 	for _, o := range operations {
 		one, ok := said[o.BulkID]

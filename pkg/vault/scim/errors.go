@@ -76,6 +76,8 @@ func answerError(place string, a answer, write bool) *Error {
 		e.Text += fmt.Sprintf(" (%s)", detail)
 	}
 	switch {
+	case a.spent && write:
+		e.kind, e.Fix = vault.ErrNoLicense, "get more licences of the service, or take some from people who need none: accounts.releaseLicense"
 	case a.status >= 300 && a.status < 400:
 		e.kind = vault.ErrUnreachable
 		e.Text += ", a redirect, which is not followed: the token goes to the configured service alone"

@@ -19,11 +19,16 @@ const (
 	membersHidden = 2
 )
 
-// seen says that members have been shown.
-func (h *shown) seen()        { h.state.Store(membersShown) }
-func (h *shown) hide()        { h.state.Store(membersHidden) }
 func (h *shown) hidden() bool { return h.state.Load() == membersHidden }
 func (h *shown) known() bool  { return h.state.Load() != 0 }
+
+// membersAre keeps what was found out of members.
+func (s *Store) membersAre(state int32) {
+	before := s.shown.state.Swap(state)
+	if found := s.options.MembersFound; found != nil && (before == membersHidden) != (state == membersHidden) {
+		found(state == membersHidden)
+	}
+}
 
 // Groups yields every group with its members, or with MembersUnknown where the
 // service never shows them:
@@ -77,7 +82,7 @@ func (s *Store) groupDocuments(ctx context.Context) ([]document, error) {
 			listed = true
 		}
 		if len(memberIDs(d)) > 0 {
-			s.shown.seen()
+			s.membersAre(membersShown)
 		}
 	}
 	if listed || s.shown.hidden() {
@@ -90,7 +95,7 @@ func (s *Store) groupDocuments(ctx context.Context) ([]document, error) {
 		}
 		all[i] = d
 		if len(memberIDs(d)) > 0 {
-			s.shown.seen()
+			s.membersAre(membersShown)
 		}
 		return nil
 	})
@@ -122,16 +127,16 @@ func (s *Store) learnShown(ctx context.Context, v *service, group string, a answ
 		return
 	}
 	if d, err := decode(a.body); err == nil && len(memberIDs(d)) > 0 {
-		s.shown.seen()
+		s.membersAre(membersShown)
 		return
 	}
 	d, err := s.get(ctx, v.groups, group)
 	switch {
 	case err != nil || d == nil: // learned another time
 	case len(memberIDs(d)) > 0:
-		s.shown.seen()
+		s.membersAre(membersShown)
 	default:
-		s.shown.hide()
+		s.membersAre(membersHidden)
 		s.options.Logger.WarnContext(ctx, "the vault's service does not show the members of groups: their drift cannot be seen", "service", s.base.Host)
 	}
 }
@@ -341,7 +346,7 @@ func (s *Store) settleRemoval(ctx context.Context, v *service, group, member str
 // putMembers changes members where the service has no PATCH.
 func (s *Store) putMembers(ctx context.Context, v *service, group string, add, remove []string) error {
 	if !s.shown.known() && !v.documented || v.hidesMembers() {
-		s.shown.hide()
+		s.membersAre(membersHidden)
 	}
 	err := s.rewrite(ctx, v, v.groups, group, func(d document) error {
 		leave := map[string]bool{}

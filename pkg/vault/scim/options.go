@@ -42,6 +42,14 @@ type Options struct {
 	// Attributes are the SCIM paths that callers use in vault.User.Attributes
 	// and vault.Patch.Attributes.
 	Attributes []string
+	// LicenseExhausted is a part of what the service says when it has no licence
+	// left, whatever its case; "" when it is not known.
+	LicenseExhausted string
+	// MembersHidden is what an earlier program has found out: the service shows
+	// no members of groups. MembersFound hears whenever that changes; nil when
+	// nobody keeps it.
+	MembersHidden bool
+	MembersFound  func(hidden bool)
 	// Timeout is how long one request may take.
 	Timeout time.Duration
 	Logger  *slog.Logger

@@ -232,6 +232,8 @@ func (s *Store) once(ctx context.Context, r request, payload []byte) (a answer, 
 	}
 	a = answer{status: response.StatusCode, header: response.Header, body: text}
 	a.unmask()
+	a.spent = s.options.outOfLicenses(a)
+	s.keepSaid(r, a)
 	return a, token, true, nil
 }
 

@@ -37,6 +37,7 @@ type Store struct {
 	warn  warned
 
 	rewriting keyed
+	last      atomic.Pointer[said]
 }
 
 var _ vault.Store = (*Store)(nil)
@@ -60,6 +61,9 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{options: o, base: base, mapping: mapping, gate: newGate(o.Parallel)}
+	if o.MembersHidden {
+		s.shown.state.Store(membersHidden)
+	}
 	s.client = &http.Client{Transport: network, CheckRedirect: noRedirect}
 	s.signIn = &signIn{
 		secret: &credential.Secret{Key: "store.tokenFile", File: o.TokenFile, Env: o.TokenEnv}, oauth: o.OAuth,
