@@ -172,7 +172,7 @@ func (d *daemon) prepare(ctx context.Context, v config.Vault, kind schedule.Kind
 	defer end()
 	started := time.Now()
 	pulled, err := dir.Pull(ctx, reconcile.Pull{
-		MaxAge: maxAge(kind, freshness), Full: kind.Full && kind.ByHand,
+		MaxAge: maxAge(kind, freshness), Asked: kind.Asked, Full: kind.Full && kind.ByHand,
 		Progress: func(p reconcile.Progress) { a.tell(v.Name, p) },
 	})
 	a.prepared(v.Name, pulled.Requests)

@@ -222,3 +222,26 @@ func TestOneRunForAllWhoAsk(t *testing.T) {
 		}
 	})
 }
+
+// TestOneCommandReadsADirectoryOnce: what a command for many vaults asks the
+// directory does not grow with the vaults.
+func TestOneCommandReadsADirectoryOnce(t *testing.T) {
+	for _, daemon := range []bool{true, false} {
+		t.Run(map[bool]string{true: "through the daemon", false: "on its own"}[daemon], func(t *testing.T) {
+			f, s := fleetOf(t, 60, 12, later)
+			if daemon {
+				f.start(t)
+			}
+			f.ask(t, "sync", "--all").wait(t, exitDone)
+			first := s.requests()
+			f.ask(t, "sync", "--all").wait(t, exitDone)
+			if n := s.requests(); n > 2 { // a process of its own also signs in
+				t.Errorf("a quiet run of 12 vaults made %d requests", n)
+			}
+			f.ask(t, "sync", "--all", "--full").wait(t, exitDone)
+			if n := s.requests(); n > first {
+				t.Errorf("a full run of 12 vaults made %d requests, the first one %d", n, first)
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -81,6 +82,7 @@ func (s *session) sync(ctx context.Context, a *app, args []string, f syncFlags) 
 	if err != nil {
 		return err
 	}
+	asked := a.time() // the vaults of a directory share what is read of it from now on
 	var (
 		mu    sync.Mutex
 		wait  sync.WaitGroup
@@ -91,7 +93,7 @@ func (s *session) sync(ctx context.Context, a *app, args []string, f syncFlags) 
 		wait.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			report, err := s.syncOne(ctx, a, name, f)
+			report, err := s.syncOne(ctx, a, name, asked, f)
 			mu.Lock()
 			defer mu.Unlock()
 			worst = gravest(worst, reportCode(ctx, report, err))
@@ -107,11 +109,11 @@ func (s *session) sync(ctx context.Context, a *app, args []string, f syncFlags) 
 	return exitError{worst}
 }
 
-func (s *session) syncOne(ctx context.Context, a *app, name string, f syncFlags) (reconcile.Report, error) {
+func (s *session) syncOne(ctx context.Context, a *app, name string, asked time.Time, f syncFlags) (reconcile.Report, error) {
 	progress := s.newProgress(name)
 	defer progress.end()
 	defer a.watch(name, progress.show)()
-	o := reconcile.Options{Full: f.full, DryRun: f.dryRun, ByHand: true, Recreate: f.recreate}
+	o := reconcile.Options{Full: f.full, DryRun: f.dryRun, ByHand: true, Recreate: f.recreate, Asked: asked}
 	if f.user != "" {
 		v, err := a.vault(name)
 		if err != nil {
@@ -131,7 +133,7 @@ func (a *app) now(ctx context.Context, name string, o reconcile.Options, joined 
 		return a.run(ctx, name, o)
 	}
 	if o.Person.IsZero() && !o.DryRun && o.Approve == nil && o.Only == nil && o.Reject == nil {
-		err := a.runner.TriggerOrJoin(ctx, name, schedule.Kind{Full: o.Full, ByHand: true}, joined)
+		err := a.runner.TriggerOrJoin(ctx, name, schedule.Kind{Full: o.Full, ByHand: true, Asked: o.Asked}, joined)
 		return a.lastReport(name), err
 	}
 	var report reconcile.Report

@@ -34,7 +34,9 @@ type Directory struct {
 
 	mu     sync.Mutex
 	flight *flight
-	begun  int // how many pulls have begun
+	// last and lastFull are when the last good pull began, and the last one that
+	// read everything.
+	last, lastFull time.Time
 	// covered says that the local copy has all configured groups; it lacks
 	// none until names are resolved anew.
 	covered bool
@@ -43,8 +45,11 @@ type Directory struct {
 
 // Pull says what a run needs of the local copy.
 type Pull struct {
-	// MaxAge is how old it may be; 0 asks the directory now.
-	MaxAge   time.Duration
+	// MaxAge is how old it may be. Without it the directory must have been asked
+	// after Asked, which is now when it is zero.
+	MaxAge time.Duration
+	Asked  time.Time
+	// Full reads everything from the start.
 	Full     bool
 	Progress func(Progress)
 }
@@ -60,7 +65,7 @@ type Pulled struct {
 
 // flight is one pull under way, with those who wait for it.
 type flight struct {
-	number   int // counts the pulls of the directory
+	began    time.Time
 	full     bool
 	done     chan struct{}
 	cancel   context.CancelFunc
@@ -74,28 +79,24 @@ type flight struct {
 // Pull brings the local copy up to date. Vaults that ask at the same time
 // share one pull; it ends early only when nobody waits for it any more. Who
 // asks the directory now is not served by a pull that began earlier, and may
-// have read past what has just been changed, but shares the next one. The
+// have read past what has just been changed, but shares any later one. The
 // request counts go to whoever caused it. After a pull that failed, those that
 // would take a copy of some age share the failure too, for a pause that grows:
 // two hundred vaults of a directory in trouble ask it as often as one.
 func (d *Directory) Pull(ctx context.Context, p Pull) (Pulled, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.flight == nil && !p.Full && p.MaxAge > 0 && d.Now().Sub(d.Mirror.PulledAt()) <= p.MaxAge && !d.newGroups() {
-		return Pulled{}, nil
+	if p.MaxAge == 0 && p.Asked.IsZero() {
+		p.Asked = d.Now()
 	}
-	earliest := 0
-	if p.MaxAge == 0 {
-		earliest = d.begun + 1
-	}
-	for d.flight != nil && (d.flight.left || d.flight.number < earliest || p.Full && !d.flight.full) {
+	for d.flight != nil && (d.flight.left || p.Full && !d.flight.full || !p.served(d.flight.began)) {
 		if err := d.wait(ctx, d.flight, p.Progress); err != nil {
 			return Pulled{}, err
 		}
 	}
 	f, own := d.flight, d.flight == nil
 	if own {
-		if err := d.trouble.recent(d.Now()); err != nil && p.MaxAge > 0 {
+		if done, err := d.known(p); done || err != nil {
 			return Pulled{}, err
 		}
 		f = d.start(ctx, p)
@@ -112,6 +113,32 @@ func (d *Directory) Pull(ctx context.Context, p Pull) (Pulled, error) {
 		return f.pulled, f.err
 	}
 	return Pulled{}, f.err
+}
+
+// served says whether a pull that began then is recent enough.
+func (p Pull) served(began time.Time) bool { return p.MaxAge > 0 || began.After(p.Asked) }
+
+// known says whether the directory need not be asked: the local copy is recent
+// enough, or the directory was in trouble a moment ago. d.mu is held.
+func (d *Directory) known(p Pull) (done bool, err error) {
+	now := d.Now()
+	if p.MaxAge > 0 {
+		if !p.Full && now.Sub(d.Mirror.PulledAt()) <= p.MaxAge && !d.newGroups() {
+			return true, nil
+		}
+		return false, d.trouble.recent(now)
+	}
+	last := d.last
+	if p.Full {
+		last = d.lastFull
+	}
+	if p.served(last) && !d.newGroups() {
+		return true, nil
+	}
+	if p.served(d.trouble.began) {
+		return false, d.trouble.err
+	}
+	return false, nil
 }
 
 // wait waits until a pull is over, and hears of its progress. d.mu is held, but
@@ -133,8 +160,7 @@ func (d *Directory) wait(ctx context.Context, f *flight, progress func(Progress)
 // start begins a pull; d.mu is held.
 func (d *Directory) start(ctx context.Context, p Pull) *flight {
 	pullCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	d.begun++
-	f := &flight{number: d.begun, full: p.Full, done: make(chan struct{}), cancel: cancel}
+	f := &flight{began: d.Now(), full: p.Full, done: make(chan struct{}), cancel: cancel}
 	d.flight = f
 	_, before := d.Mirror.Position()
 	go func() {
@@ -149,7 +175,12 @@ func (d *Directory) start(ctx context.Context, p Pull) *flight {
 		f.pulled, f.err = pulled, err
 		d.flight = nil
 		if pullCtx.Err() == nil { // nobody waited: that says nothing of the directory
-			d.trouble.note(err, d.Now())
+			d.trouble.note(err, f.began, d.Now())
+		}
+		if err == nil {
+			if d.last = f.began; pulled.Report.Full {
+				d.lastFull = f.began
+			}
 		}
 		close(f.done)
 	}()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +50,8 @@ func TestSharedPulls(t *testing.T) {
 		}
 		w := openWorld(t.Context(), t, t.TempDir(), tenant, "stream", nil, vaultSpec{"sales", []string{"Sales"}, openGuards}, vaultSpec{"research", []string{"Research"}, openGuards})
 		t.Cleanup(func() { w.Close() })
+		var ticks atomic.Int64 // time goes by between any two looks at the clock
+		w.directory.Now = func() time.Time { return tenant.Now().Add(time.Duration(ticks.Add(1))) }
 		g := &gate{Directory: w.client, entered: make(chan struct{}), open: make(chan struct{})}
 		w.directory.Client = g
 		return w, g
@@ -90,6 +93,54 @@ func TestSharedPulls(t *testing.T) {
 		g.open <- struct{}{} // a third pull would wait here
 		good(t, "the first run by hand", first)
 		good(t, "the second run by hand", second)
+	})
+	t.Run("the vaults of one command share what is read after it", func(t *testing.T) {
+		t.Parallel()
+		w, g := open(t)
+		began := w.directory.Now()
+		for i, p := range []struct {
+			reconcile.Pull
+			asks bool
+		}{
+			{reconcile.Pull{Asked: began}, true}, // reads everything, being the first
+			{reconcile.Pull{Asked: began}, false},
+			{reconcile.Pull{Asked: began, Full: true}, false},
+			{reconcile.Pull{Asked: w.directory.Now().Add(time.Hour)}, true},
+			{reconcile.Pull{Full: true}, true},
+			{reconcile.Pull{}, true},
+		} {
+			done := make(chan answer, 1)
+			go func() {
+				pulled, err := w.directory.Pull(t.Context(), p.Pull)
+				done <- answer{pulled, err}
+			}()
+			if p.asks {
+				<-g.entered
+				g.open <- struct{}{}
+			}
+			if a := <-done; a.err != nil || a.pulled.Own != p.asks {
+				t.Errorf("%d: asked the directory %t, %v", i, a.pulled.Own, a.err)
+			}
+		}
+	})
+	t.Run("the vaults of one command share a failure", func(t *testing.T) {
+		t.Parallel()
+		w, _ := open(t)
+		w.directory.Client = w.client
+		if _, err := w.server.Inject(entrasim.Fault{Kind: entrasim.FaultNoLink}); err != nil {
+			t.Fatal(err)
+		}
+		began := w.directory.Now()
+		for i := range 3 {
+			pulled, err := w.directory.Pull(t.Context(), reconcile.Pull{Asked: began})
+			if err == nil || pulled.Own != (i == 0) {
+				t.Errorf("vault %d asked the directory %t: %v", i, pulled.Own, err)
+			}
+		}
+		w.server.ClearFaults()
+		if pulled, err := w.directory.Pull(t.Context(), reconcile.Pull{}); err != nil || !pulled.Own {
+			t.Errorf("the next command: %t, %v", pulled.Own, err)
+		}
 	})
 	t.Run("a pull that everybody has left is nobody's answer", func(t *testing.T) {
 		t.Parallel()

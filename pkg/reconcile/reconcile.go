@@ -47,8 +47,10 @@ type Vault struct {
 type Options struct {
 	// Full reads directory and vault in full and compares them.
 	Full bool
-	// MaxAge is how old the local copy of the directory may be; 0 pulls anew.
+	// MaxAge is how old the local copy of the directory may be. Without it the
+	// directory must have been asked after Asked, which is now when it is zero.
 	MaxAge time.Duration
+	Asked  time.Time
 	// DryRun plans and changes nothing but the local copy of the directory.
 	DryRun bool
 	// Prepared says that the directory has been read for this run already.
@@ -90,7 +92,7 @@ type Progress struct {
 // fails; the error is then the reason.
 func (v *Vault) Run(ctx context.Context, o Options) (Report, error) {
 	report := v.begin(o)
-	pulled, err := v.Directory.Pull(ctx, Pull{MaxAge: o.MaxAge, Full: o.Full && !o.Prepared, Progress: o.Progress})
+	pulled, err := v.Directory.Pull(ctx, Pull{MaxAge: o.MaxAge, Asked: o.Asked, Full: o.Full && !o.Prepared, Progress: o.Progress})
 	report.Requests.Directory = pulled.Requests
 	if err != nil {
 		return v.fail(report, fmt.Errorf("read the directory %s: %w", v.Directory.Name, err))

@@ -24,12 +24,13 @@ const (
 type trouble struct {
 	err      error     // of the last one; nil when it was good
 	since    time.Time // when the first one ended
+	began    time.Time // when the last one began
 	until    time.Time // not asked again before
 	failures int
 }
 
 // note keeps how a pull ended.
-func (t *trouble) note(err error, now time.Time) {
+func (t *trouble) note(err error, began, now time.Time) {
 	if err == nil {
 		*t = trouble{}
 		return
@@ -37,7 +38,7 @@ func (t *trouble) note(err error, now time.Time) {
 	if t.err == nil {
 		t.since = now
 	}
-	t.err, t.until = err, now.Add(min(firstPause<<min(t.failures, 10), maxPause))
+	t.err, t.began, t.until = err, began, now.Add(min(firstPause<<min(t.failures, 10), maxPause))
 	t.failures++
 }
 

@@ -34,6 +34,8 @@ type Kind struct {
 	Full bool
 	// ByHand is set when somebody asked for the run and waits for it.
 	ByHand bool
+	// Asked is when they asked, if one command asks for many vaults; else zero.
+	Asked time.Time
 }
 
 // covers reports whether a run of kind k gives all that one of kind other does.
