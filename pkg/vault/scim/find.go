@@ -264,6 +264,15 @@ func (s *Store) get(ctx context.Context, endpoint, id string) (document, error) 
 	return d, nil
 }
 
+// existing is get where there has to be one.
+func (s *Store) existing(ctx context.Context, endpoint, id string) (document, error) {
+	d, err := s.get(ctx, endpoint, id)
+	if err == nil && d == nil {
+		err = &Error{Place: "GET " + endpoint, Text: "there is no such resource", kind: vault.ErrNotFound}
+	}
+	return d, err
+}
+
 // resourcePath is where a resource is; false for an id that no path can hold.
 func resourcePath(endpoint, id string) (string, bool) {
 	if id == "" || id == "." || id == ".." {

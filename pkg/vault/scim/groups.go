@@ -141,12 +141,21 @@ func (s *Store) learnShown(ctx context.Context, v *service, group string, a answ
 	}
 }
 
-// changeMembers sends one PATCH for a group.
-func (s *Store) changeMembers(ctx context.Context, v *service, group string, operations []map[string]any) (answer, request, error) {
+// changeMembers sends one PATCH for a group. refused is an answer that may be
+// about one of the members, or about how many there are; err is final.
+func (s *Store) changeMembers(ctx context.Context, v *service, group string, operations []map[string]any) (a answer, refused *Error, err error) {
 	path, _ := resourcePath(v.groups, group)
 	r := request{method: http.MethodPatch, path: path, body: patchBody(operations), repeatable: true}
-	a, err := s.send(ctx, r)
-	return a, r, err
+	a, err = s.send(ctx, r)
+	switch {
+	case err != nil || a.ok():
+		return a, nil, err
+	case s.withoutPatch(v, a):
+		return a, nil, errNoPatch
+	case refusesMembers(a.status):
+		return a, answerError(r.place(), a, true), nil
+	}
+	return a, nil, answerError(r.place(), a, true)
 }
 
 func addOperations(members []string) []map[string]any {
@@ -226,19 +235,14 @@ func (s *Store) inChunks(v *service, members []string, patch, put func([]string)
 }
 
 func (s *Store) addChunk(ctx context.Context, v *service, group string, members []string) error {
-	a, r, err := s.changeMembers(ctx, v, group, addOperations(members))
-	switch {
-	case err != nil:
+	a, refused, err := s.changeMembers(ctx, v, group, addOperations(members))
+	if err != nil {
 		return err
-	case a.ok():
+	}
+	if refused == nil {
 		s.learnShown(ctx, v, group, a)
 		return nil
-	case s.withoutPatch(v, a):
-		return errNoPatch
-	case !refusesMembers(a.status):
-		return answerError(r.place(), a, true)
 	}
-	refused := answerError(r.place(), a, true)
 	if err := s.whyRefused(ctx, v, group, members, refused); err != nil {
 		return err
 	}
@@ -301,18 +305,10 @@ func (s *Store) missing(ctx context.Context, v *service, ids []string) (string, 
 }
 
 func (s *Store) removeChunk(ctx context.Context, v *service, group string, members []string) error {
-	a, r, err := s.changeMembers(ctx, v, group, removeOperations(members))
-	switch {
-	case err != nil:
+	_, refused, err := s.changeMembers(ctx, v, group, removeOperations(members))
+	if err != nil || refused == nil {
 		return err
-	case a.ok():
-		return nil
-	case s.withoutPatch(v, a):
-		return errNoPatch
-	case !refusesMembers(a.status):
-		return answerError(r.place(), a, true)
 	}
-	refused := answerError(r.place(), a, true)
 	if len(members) == 1 {
 		return s.settleRemoval(ctx, v, group, members[0], refused)
 	}

@@ -113,12 +113,9 @@ func delicate(f field) bool { return f.path.SelectBy != "" || f.value == nil }
 // updateWhole reads the resource and writes its attributes as wholes. cause is
 // why that is tried.
 func (s *Store) updateWhole(ctx context.Context, endpoint, id string, fields []field, cause error) error {
-	d, err := s.get(ctx, endpoint, id)
-	switch {
-	case err != nil:
+	d, err := s.existing(ctx, endpoint, id)
+	if err != nil {
 		return err
-	case d == nil:
-		return &Error{Place: "GET " + endpoint, Text: "there is no such resource", kind: vault.ErrNotFound}
 	}
 	var operations []map[string]any
 	var done []string
@@ -184,12 +181,10 @@ func (s *Store) rewrite(ctx context.Context, v *service, endpoint, id string, ch
 	const tries = 5
 	refused := "" // the version that the service has not taken for its own
 	for try := 1; ; try++ {
-		d, err := s.get(ctx, endpoint, id)
+		d, err := s.existing(ctx, endpoint, id)
 		switch {
 		case err != nil:
 			return err
-		case d == nil:
-			return &Error{Place: "GET " + endpoint, Text: "there is no such resource", kind: vault.ErrNotFound}
 		case endpoint == v.groups && s.shown.hidden():
 			return &Error{
 				Place: "PUT " + endpoint, kind: vault.ErrInvalid,
