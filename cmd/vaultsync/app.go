@@ -412,10 +412,12 @@ func (a *app) takeRequests(name string) int {
 	return n
 }
 
-// failed keeps that a run did not come to its vault.
-func (a *app) failed(name string, err error) {
+// failed keeps that a run did not come to its vault, and gives its report.
+func (a *app) failed(name string, err error) reconcile.Report {
 	now := a.time().UTC()
-	a.keep(reconcile.Report{Vault: name, Mode: "delta", Outcome: reconcile.Failed, Error: err.Error(), Started: now, Finished: now})
+	report := reconcile.Report{Vault: name, Mode: "delta", Outcome: reconcile.Failed, Error: err.Error(), Started: now, Finished: now}
+	a.keep(report)
+	return report
 }
 
 func (a *app) keep(report reconcile.Report) {

@@ -160,10 +160,19 @@ func (d *daemon) jobs(cfg *config.Config) []schedule.Job {
 	return jobs
 }
 
-// prepare waits for the vault's directory, before the vault takes a place.
+// prepare waits for the vault's directory, before the vault takes a place. A run
+// that does not get further is told like one that did.
 func (d *daemon) prepare(ctx context.Context, v config.Vault, kind schedule.Kind, freshness time.Duration) error {
 	a, release := d.use()
 	defer release()
+	err := d.pull(ctx, a, v, kind, freshness)
+	if err != nil {
+		d.told(a.failed(v.Name, err), err)
+	}
+	return err
+}
+
+func (d *daemon) pull(ctx context.Context, a *app, v config.Vault, kind schedule.Kind, freshness time.Duration) error {
 	dir, err := a.directory(v.Directory)
 	if err != nil {
 		return err
@@ -181,7 +190,6 @@ func (d *daemon) prepare(ctx context.Context, v config.Vault, kind schedule.Kind
 		d.pulled(v.Directory, started, pulled.Requests, err != nil, throttled)
 	}
 	if err != nil {
-		a.failed(v.Name, err)
 		return fmt.Errorf("read the directory %s: %w", v.Directory, err)
 	}
 	return nil

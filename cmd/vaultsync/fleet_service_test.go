@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vaultsync/vaultsync/pkg/entrasim"
+	"github.com/vaultsync/vaultsync/pkg/observe"
+	"github.com/vaultsync/vaultsync/pkg/service"
 )
 
 func TestTheServiceReadsItsSecretsWhereSystemdPutsThem(t *testing.T) {
@@ -43,5 +48,68 @@ func TestTheUnitHandsOverEverySecretOfTheConfiguration(t *testing.T) {
 	}
 	if want := []string{filepath.Join(f.dir, "contoso.secret")}; !slices.Equal(i.Credentials, want) {
 		t.Errorf("credentials %q, want %q", i.Credentials, want)
+	}
+}
+
+func TestAScheduledRunThatFailsIsLoggedOnce(t *testing.T) {
+	tenant := entrasim.Generate(entrasim.Spec{People: 1, Groups: 1, MembershipsPerPerson: 1, Seed: 1})
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, f *fleet)
+		want  string
+	}{
+		"a directory that refuses the sign-in": {func(t *testing.T, f *fleet) {
+			t.Helper()
+			put(t, filepath.Join(f.dir, "contoso.secret"), "not the secret")
+		}, "the client secret is wrong"},
+		"a store that does not open": {func(t *testing.T, f *fleet) {
+			t.Helper()
+			put(t, filepath.Join(f.dir, "data", "embedded.db"), "this is no database")
+		}, "embedded.db"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startSite(t, "contoso", tenant, "")
+			f := &fleet{dir: t.TempDir(), sites: []*site{s}}
+			f.write(t)
+			f.vault(t, "sales", "contoso", "{startTimeOfFirstImport: +0s, every: 12h}", groupIDs(t, tenant, 1)...)
+			c.spoil(t, f)
+			cfg, err := f.load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var said output
+			log := observe.NewLogger(&said, "info", "text")
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- runDaemon(ctx, cfg, f.load, log, logRun(log), func(*daemon) {}) }()
+			until(t, "the run has failed", func() bool { return strings.Contains(said.String(), "level=ERROR") })
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if text := said.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, c.want) || !strings.Contains(text, "vault=sales") {
+				t.Errorf("want one error of sales with %q:\n%s", c.want, text)
+			}
+		})
+	}
+}
+
+func TestACrashOfTheServiceIsNoWrongConfiguration(t *testing.T) {
+	t.Parallel()
+	unit, err := service.Unit(service.Installation{Executable: "/usr/local/bin/vaultsync", ConfigFile: "/etc/vaultsync/vaultsync.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, prevented, _ := strings.Cut(unit, "RestartPreventExitStatus=")
+	prevented, _, _ = strings.Cut(prevented, "\n")
+	// Go ends a panic, and the watchdog's SIGABRT, with 2.
+	if want := fmt.Sprintf("%d %d", serviceCode(exitUsage), exitDamaged); prevented != want || serviceCode(exitUsage) == 2 {
+		t.Errorf("the unit is not started again after %q, want %q", prevented, want)
+	}
+}
+
+func TestTheServiceSaysWhyItDoesNotStart(t *testing.T) {
+	r := program{config: filepath.Join(t.TempDir(), "gone.yaml")}.run(t, "run", "--service")
+	if r.code != exitServiceUsage || !strings.Contains(r.err, "gone.yaml") || !strings.Contains(r.err, "level=ERROR") {
+		t.Errorf("exit code %d\n%s", r.code, r.err)
 	}
 }

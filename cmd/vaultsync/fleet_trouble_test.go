@@ -40,6 +40,9 @@ func TestOneDirectorysTroubleIsNotTheOthers(t *testing.T) {
 			synctest.Wait()
 			ran := map[string]int{}
 			for _, r := range f.take() {
+				if at := r.Vault[:2]; r.Outcome == reconcile.Failed && (at == "d1" || at == "d3") {
+					continue // did not get past its directory
+				}
 				ran[r.Vault[:2]]++
 				if r.Outcome != reconcile.OK || r.Started.Second() != 0 {
 					t.Errorf("tick %d: %s ran %s at %s", tick, r.Vault, r.Outcome, r.Started)

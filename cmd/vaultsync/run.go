@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/vaultsync/vaultsync/pkg/config"
 	"github.com/vaultsync/vaultsync/pkg/observe"
 	"github.com/vaultsync/vaultsync/pkg/reconcile"
-	"github.com/vaultsync/vaultsync/pkg/service"
 )
 
 func (s *session) logger(cfg *config.Config) *slog.Logger {
@@ -28,17 +26,17 @@ func runCommand(s *session) *cobra.Command {
 then ends at the next safe point. The service runs the same.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asService {
+				return s.runService(cmd.Context())
+			}
 			cfg, err := s.load()
 			if err != nil {
 				return err
 			}
 			log := s.logger(cfg)
-			if !asService {
-				return runDaemon(cmd.Context(), cfg, s.load, log, logRun(log), func(d *daemon) {
-					log.Info("vaultsync is running", "vaults", len(cfg.Vaults), "dataDir", cfg.DataDir, "pid", os.Getpid())
-				})
-			}
-			return s.runService(cmd.Context(), cfg, log)
+			return runDaemon(cmd.Context(), cfg, s.load, log, logRun(log), func(*daemon) {
+				log.Info("vaultsync is running", "vaults", len(cfg.Vaults), "dataDir", cfg.DataDir, "pid", os.Getpid())
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asService, "service", false, "run under the service manager (Windows services, systemd)")
@@ -64,25 +62,4 @@ func logRun(log *slog.Logger) func(reconcile.Report, error) {
 			log.Info("run done", attrs...)
 		}
 	}
-}
-
-// runService runs the daemon under the service manager.
-func (s *session) runService(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	handler, closeLog, err := service.OpenEventLog(slog.LevelInfo)
-	if err != nil {
-		return fmt.Errorf("open the event log: %w", err)
-	}
-	defer closeLog() //nolint:errcheck // the process ends
-	if handler != nil {
-		log = slog.New(handler)
-	}
-	var failure error
-	code, err := service.Run(ctx, s.serviceWork(cfg, log, &failure))
-	if err != nil {
-		return err
-	}
-	if failure != nil {
-		return failure
-	}
-	return codeError(code)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vaultsync/vaultsync/pkg/config"
+	"github.com/vaultsync/vaultsync/pkg/observe"
+	"github.com/vaultsync/vaultsync/pkg/reconcile"
 	"github.com/vaultsync/vaultsync/pkg/service"
 )
 
@@ -22,30 +23,90 @@ import (
 // takes the daemon for hung: it looks at least every half minute.
 const aliveWithin = 2 * time.Minute
 
-// serviceWork is the daemon as the service manager runs it.
-func (s *session) serviceWork(cfg *config.Config, log *slog.Logger, failure *error) service.Work {
-	notifier := service.NewNotifier(os.Getenv, os.Getpid())
-	return func(ctx context.Context, ready func()) int {
-		ctx, stop := context.WithCancel(ctx)
-		defer stop()
-		context.AfterFunc(ctx, func() {
-			if err := notifier.Stopping(); err != nil {
-				log.Warn("systemd cannot be told", "error", err)
-			}
-		})
-		*failure = runDaemon(ctx, cfg, s.load, log, logRun(log), func(d *daemon) {
-			ready()
-			go d.reloadOnHangup(ctx)
-			go func() {
-				alive := func() bool { return time.Since(d.runner.LastTurn()) < aliveWithin }
-				if err := errors.Join(notifier.Ready(), notifier.Watch(ctx, alive)); err != nil {
-					log.Warn("systemd cannot be told", "error", err)
-				}
-			}()
-			log.Info("vaultsync is running", "vaults", len(cfg.Vaults), "dataDir", cfg.DataDir)
-		})
-		return exitCode(ctx, *failure)
+// runService runs the daemon under the service manager. The manager is answered
+// before anything is read, so that a configuration that is wrong or gone is said
+// in the system's log, where an administrator looks, and not by a start that
+// never ends.
+func (s *session) runService(ctx context.Context) error {
+	write, closeLog, err := service.OpenLog()
+	if err != nil {
+		return err
 	}
+	defer closeLog() //nolint:errcheck // the process ends
+	logger := func(level, format string) *slog.Logger {
+		if write == nil {
+			return observe.NewLogger(s.err, level, format)
+		}
+		return observe.NewSystemLogger(write, level, format)
+	}
+	code, err := service.Run(ctx, func(ctx context.Context, ready func()) int {
+		err := s.serve(ctx, logger, ready)
+		code := serviceCode(exitCode(ctx, err))
+		if err != nil && ctx.Err() != nil && code == exitInterrupted {
+			return exitDone // it was told to stop, and has
+		}
+		if err != nil {
+			logger("", "").Error("vaultsync ends", "error", err, "hint", hintOf(err), "exitCode", code)
+		}
+		return code
+	})
+	if err != nil {
+		return err
+	}
+	return codeError(code)
+}
+
+// exitServiceUsage is exitUsage of a service (EX_CONFIG of sysexits.h). A Go
+// program that crashes, or that the watchdog ends, exits with 2 as well: the
+// service manager must start that again, and leave the other alone.
+const exitServiceUsage = 78
+
+func serviceCode(code int) int {
+	if code == exitUsage {
+		return exitServiceUsage
+	}
+	return code
+}
+
+// serve is the daemon as the service manager runs it.
+func (s *session) serve(ctx context.Context, logger func(level, format string) *slog.Logger, ready func()) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	log := logger(cfg.Log.Level, cfg.Log.Format)
+	notifier := service.NewNotifier(os.Getenv, os.Getpid())
+	tell := func(err error) {
+		if err != nil {
+			log.Warn("systemd cannot be told", "error", err)
+		}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	context.AfterFunc(ctx, func() { tell(notifier.Stopping()) })
+	logged := logRun(log)
+	told := func(r reconcile.Report, err error) {
+		logged(r, err)
+		tell(notifier.Status(statusLine(r, err, time.Now())))
+	}
+	return runDaemon(ctx, cfg, s.load, log, told, func(d *daemon) {
+		ready()
+		go d.reloadOnHangup(ctx)
+		log.Info("vaultsync is running", "vaults", len(cfg.Vaults), "dataDir", cfg.DataDir)
+		tell(notifier.Ready("no run yet"))
+		go func() {
+			tell(notifier.Watch(ctx, func() bool { return time.Since(d.runner.LastTurn()) < aliveWithin }))
+		}()
+	})
+}
+
+// statusLine is what `systemctl status` shows between runs.
+func statusLine(r reconcile.Report, err error, now time.Time) string {
+	outcome := string(r.Outcome) + ", " + countsText(r.Counts)
+	if err != nil {
+		outcome = string(reconcile.Failed)
+	}
+	return fmt.Sprintf("last run: %s at %s, %s", r.Vault, now.Format("15:04:05"), outcome)
 }
 
 // reloadOnHangup reads the configuration again on SIGHUP, as systemd's reload

@@ -27,12 +27,17 @@ const (
 // one are written as <redacted>, and so is what looks like one inside a message
 // or a value.
 func NewLogger(w io.Writer, level, format string) *slog.Logger {
+	return slog.New(newHandler(w, level, format, false))
+}
+
+// newHandler formats records onto w; timeless leaves out when they were made.
+func newHandler(w io.Writer, level, format string, timeless bool) slog.Handler {
 	asJSON := strings.EqualFold(format, "json")
-	options := &slog.HandlerOptions{Level: levelOf(level), ReplaceAttr: sieve{json: asJSON}.replace}
+	options := &slog.HandlerOptions{Level: levelOf(level), ReplaceAttr: sieve{json: asJSON, timeless: timeless}.replace}
 	if asJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.NewJSONHandler(w, options)
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.NewTextHandler(w, options)
 }
 
 func levelOf(name string) slog.Level {
@@ -49,11 +54,14 @@ func levelOf(name string) slog.Level {
 }
 
 // sieve is what every attribute goes through on its way to a line.
-type sieve struct{ json bool }
+type sieve struct{ json, timeless bool }
 
 func (s sieve) replace(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.LevelKey {
 		return a
+	}
+	if s.timeless && len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		return slog.Attr{}
 	}
 	a.Key = visible(a.Key)
 	if (sensitiveName(a.Key) || sensitiveGroup(groups)) && !harmless(a.Value.Kind()) {

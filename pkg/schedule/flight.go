@@ -156,9 +156,6 @@ func (r *Runner) settleOutcome(e *entry, f *flight, err error, interrupted bool,
 		r.changed(e, now, false)
 	}
 	e.due = e.timing.Due(now, e.start, e.finished, e.past, e.place)
-	if err != nil {
-		r.logger.Error("run failed", "vault", e.job.Name, "error", err, "failures", e.past.Failures, "next", e.due)
-	}
 }
 
 // follow gives an idle vault what comes next: work asked for by hand, else its

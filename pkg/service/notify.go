@@ -27,15 +27,17 @@ func NewNotifier(getenv func(string) string, pid int) Notifier {
 	return n
 }
 
-// Ready tells that the daemon is up.
-func (n Notifier) Ready() error { return n.send("READY=1") }
+// Ready tells that the daemon is up, with a first status line.
+func (n Notifier) Ready(line string) error { return n.send("READY=1\n" + status(line)) }
 
 // Stopping tells that it is on its way to its safe point.
 func (n Notifier) Stopping() error { return n.send("STOPPING=1") }
 
 // Status is one line for `systemctl status`.
-func (n Notifier) Status(line string) error {
-	return n.send("STATUS=" + strings.NewReplacer("\n", " ", "\r", " ").Replace(line))
+func (n Notifier) Status(line string) error { return n.send(status(line)) }
+
+func status(line string) string {
+	return "STATUS=" + strings.NewReplacer("\n", " ", "\r", " ").Replace(line)
 }
 
 // Watch tells systemd at half its watchdog's interval that the daemon is alive,

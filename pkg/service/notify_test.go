@@ -4,10 +4,12 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -46,21 +48,21 @@ func TestSystemdIsTold(t *testing.T) {
 	conn, path := listener(t)
 	n := NewNotifier(env(map[string]string{"NOTIFY_SOCKET": path}), 1)
 	var got []string
-	for _, tell := range []func() error{n.Ready, func() error { return n.Status("3 vaults\nFDSTORE=1") }, n.Stopping} {
+	for _, tell := range []func() error{func() error { return n.Ready("up\nMAINPID=1") }, func() error { return n.Status("3 vaults\nFDSTORE=1") }, n.Stopping} {
 		if err := tell(); err != nil {
 			t.Fatal(err)
 		}
 		got = append(got, receive(t, conn))
 	}
-	if want := []string{"READY=1", "STATUS=3 vaults FDSTORE=1", "STOPPING=1"}; !slices.Equal(got, want) {
+	if want := []string{"READY=1\nSTATUS=up MAINPID=1", "STATUS=3 vaults FDSTORE=1", "STOPPING=1"}; !slices.Equal(got, want) {
 		t.Errorf("systemd heard %q, want %q", got, want)
 	}
 	_ = conn.Close()
 	_ = os.Remove(path)
-	if err := n.Ready(); err == nil {
+	if err := n.Ready(""); err == nil {
 		t.Error("a systemd that is gone was told")
 	}
-	if err := NewNotifier(env(nil), 1).Ready(); err != nil {
+	if err := NewNotifier(env(nil), 1).Ready(""); err != nil {
 		t.Errorf("without systemd: %v", err)
 	}
 }
@@ -114,5 +116,27 @@ func TestWatchdogSettings(t *testing.T) {
 				t.Errorf("the watchdog is %v, want %v", n.watchdog, c.want)
 			}
 		})
+	}
+}
+
+func TestTheJournalIsKnownByItsStream(t *testing.T) {
+	t.Parallel()
+	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close() //nolint:errcheck // a test's file
+	var id syscall.Stat_t
+	if err := syscall.Fstat(int(file.Fd()), &id); err != nil {
+		t.Fatal(err)
+	}
+	for stream, want := range map[string]bool{
+		fmt.Sprintf("%d:%d", id.Dev, id.Ino):   true,
+		fmt.Sprintf("%d:%d", id.Dev, id.Ino+1): false, // inherited, and stderr sent elsewhere
+		"":                                     false,
+	} {
+		if got := journalReads(stream, file); got != want {
+			t.Errorf("journalReads(%q) = %v", stream, got)
+		}
 	}
 }

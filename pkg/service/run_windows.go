@@ -2,10 +2,11 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
+	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/eventlog"
 )
@@ -18,7 +19,11 @@ func Run(ctx context.Context, work Work) (exit int, err error) {
 		exit = Live(ctx, commands, report, work)
 		return exit
 	}}
-	if err := svc.Run(Name, h); err != nil {
+	err = svc.Run(Name, h)
+	if errors.Is(err, windows.ERROR_FAILED_SERVICE_CONTROLLER_CONNECT) {
+		return 1, fmt.Errorf("%w: `run --service` is for Windows' service manager; use `vaultsync service start`, or `vaultsync run` in a console", ErrNoManager)
+	}
+	if err != nil {
 		return 1, fmt.Errorf("run as a Windows service: %w", err)
 	}
 	return exit, nil
@@ -89,12 +94,11 @@ func windowsStatus(s Status) svc.Status {
 	return status
 }
 
-// OpenEventLog gives a handler that writes to the Windows event log. close
-// gives the log free.
-func OpenEventLog(level slog.Leveler) (handler slog.Handler, closeLog func() error, err error) {
+// OpenLog gives the Windows event log. closeLog gives it free.
+func OpenLog() (write LogWriter, closeLog func() error, err error) {
 	log, err := eventlog.Open(Name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the event log: %w", err)
 	}
-	return NewEventHandler(log, level), log.Close, nil
+	return toEvents(log), log.Close, nil
 }

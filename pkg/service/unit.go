@@ -67,8 +67,8 @@ func Unit(i Installation) (string, error) {
 	if err := errors.Join(faults...); err != nil {
 		return "", fmt.Errorf("systemd unit: %w", err)
 	}
-	command := fmt.Sprintf("%s -c %s run --service", quote(i.Executable), quote(i.ConfigFile))
-	return strings.NewReplacer("{{command}}", command, "{{credentials}}\n", credentials.String()).Replace(unitText), nil
+	command := fmt.Sprintf("%s -c %s", quote(i.Executable), quote(i.ConfigFile))
+	return strings.NewReplacer("{{command}}", command+" run --service", "{{reload}}", command+" reload", "{{credentials}}\n", credentials.String()).Replace(unitText), nil
 }
 
 // escape keeps systemd from reading a per cent sign as a specifier.
@@ -90,14 +90,14 @@ After=network-online.target time-sync.target
 Type=notify
 NotifyAccess=main
 ExecStart={{command}}
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload={{reload}}
 WatchdogSec=3min
 TimeoutStartSec=2min
 TimeoutStopSec=90s
 Restart=on-failure
 RestartSec=10s
-# 2: the configuration is wrong. 7: the state is damaged. Starting again cures neither.
-RestartPreventExitStatus=2 7
+# 78: the configuration is wrong. 7: the state is damaged. Starting again cures neither.
+RestartPreventExitStatus=78 7
 
 # Its own user, its own folders, and no others.
 DynamicUser=yes
