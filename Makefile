@@ -12,7 +12,7 @@ SCIM_SERVERS := $(CURDIR)/testdata/scimservers
 PLATFORMS := linux/amd64 linux/arm64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test check scim-servers deep fuzz bench lint fmt package clean vet race windows wine tidy-check
+.PHONY: help build run demo test check scim-servers deep fuzz bench lint fmt package clean vet race windows wine systemd tidy-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,14 +58,18 @@ fmt: ## format all Go files (gofumpt, import order); the tool builds once, 1-2 m
 	gofmt -w cmd pkg
 	$(LINT) fmt
 
-deep: ## long runs: full crash sweeps, large data, 20 repeats of the races, fuzzing, Wine
+deep: ## long runs: full crash sweeps, large data, 20 repeats of the races, fuzzing, Wine, systemd
 	VAULTSYNC_DEEP=1 $(GO) test -timeout 90m -count=1 ./...
 	$(GO) test -race -shuffle=on -count=20 -timeout 90m ./pkg/schedule ./pkg/control ./pkg/service
 	$(MAKE) fuzz FUZZTIME=1m
 	$(MAKE) wine
+	$(MAKE) systemd
 
 wine: ## the Windows executable under Wine: an import, its life as a service (Debian, root)
 	GO='$(GO)' scripts/wine-test
+
+systemd: ## the daemon and its unit under a booted systemd, in a container (Debian, root)
+	GO='$(GO)' scripts/systemd-test
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	GO='$(GO)' scripts/fuzz $(FUZZTIME)

@@ -115,7 +115,7 @@ func (a *app) Close() error {
 	for _, s := range a.scims {
 		errs = append(errs, s.Close())
 	}
-	return errors.Join(append(errs, a.journal.Close())...)
+	return errors.Join(append(errs, a.journal.Close(), handOver(a.cfg.DataDir))...)
 }
 
 // names are the configured vaults that the arguments mean, all of them with

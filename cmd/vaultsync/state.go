@@ -157,7 +157,7 @@ func holdGround(cfg *config.Config) (release func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return server.Close, nil
+	return func() error { return errors.Join(handOver(cfg.DataDir), server.Close()) }, nil
 }
 
 // needsGround says whether a command needs the files of the state for itself.
