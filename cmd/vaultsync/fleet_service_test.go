@@ -49,6 +49,14 @@ func TestTheUnitHandsOverEverySecretOfTheConfiguration(t *testing.T) {
 	if want := []string{filepath.Join(f.dir, "contoso.secret")}; !slices.Equal(i.Credentials, want) {
 		t.Errorf("credentials %q, want %q", i.Credentials, want)
 	}
+	for _, want := range []string{f.file(), filepath.Join(f.dir, "vaults.d"), filepath.Join(f.dir, "vaults.d", "sales.yaml")} {
+		if !slices.Contains(i.Files, want) {
+			t.Errorf("the files that the service must be able to read are %q, without %s", i.Files, want)
+		}
+	}
+	if slices.ContainsFunc(i.Files, func(file string) bool { return !filepath.IsAbs(file) }) {
+		t.Errorf("relative paths among %q", i.Files)
+	}
 }
 
 func TestAScheduledRunThatFailsIsLoggedOnce(t *testing.T) {

@@ -196,6 +196,17 @@ func (s *session) installation(account string) (service.Installation, error) {
 			i.Credentials = append(i.Credentials, secret)
 		}
 	}
+	i.Files = append(i.Files, file, cfg.VaultsDir)
+	for _, d := range cfg.Directories {
+		i.Files = append(i.Files, d.CAFile)
+	}
+	for _, v := range cfg.Vaults {
+		i.Files = append(i.Files, v.File)
+		if v.Store.SCIM != nil {
+			i.Files = append(i.Files, v.Store.SCIM.CAFile)
+		}
+	}
+	i.Files = slices.DeleteFunc(i.Files, func(f string) bool { return f == "" })
 	return i, nil
 }
 

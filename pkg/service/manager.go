@@ -11,13 +11,15 @@ var (
 	ErrNoManager = errors.New("this machine has no service manager that can be used")
 	// ErrNotInstalled means that the service is not installed.
 	ErrNotInstalled = errors.New("the service is not installed")
+	// ErrDenied means that this account may not do it.
+	ErrDenied = errors.New("administrator's rights are needed")
 	// ErrInstalled means that it is installed already.
 	ErrInstalled = errors.New("the service is installed already")
 )
 
 // Manager is the machine's service manager. Its errors wrap ErrNoManager,
-// ErrNotInstalled or ErrInstalled where these apply, and need administrator's
-// rights for all but Query.
+// ErrDenied, ErrNotInstalled or ErrInstalled where these apply; all but Query
+// need administrator's rights.
 type Manager interface {
 	// Install registers the service, to be started at boot; it is not started.
 	Install(ctx context.Context, i Installation) error

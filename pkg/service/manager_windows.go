@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,22 +25,47 @@ var _ Manager = scm{}
 // scm is the service control manager.
 type scm struct{}
 
-// open connects and opens the service, if it is to be there.
-func (scm) open(use func(*mgr.Service) error) error {
-	m, err := mgr.Connect()
+// open connects and opens the service, if it is to be there, for no more than is
+// to be done: everybody may ask for its state.
+func (scm) open(access uint32, use func(*mgr.Service) error) error {
+	manager, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CONNECT)
 	if err != nil {
-		return fmt.Errorf("%w (administrator's rights are needed): %w", ErrNoManager, err)
+		return fault("connect to the service manager", err)
 	}
-	defer func() { _ = m.Disconnect() }()
-	s, err := m.OpenService(Name)
-	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
-		return fmt.Errorf("%w: use `vaultsync service install`", ErrNotInstalled)
-	}
+	defer func() { _ = windows.CloseServiceHandle(manager) }()
+	name, err := windows.UTF16PtrFromString(Name)
 	if err != nil {
-		return fmt.Errorf("open the service %s: %w", Name, err)
+		return fault("open the service", err)
 	}
+	handle, err := windows.OpenService(manager, name, access)
+	if err != nil {
+		return fault("open the service", err)
+	}
+	s := &mgr.Service{Name: Name, Handle: handle}
 	defer func() { _ = s.Close() }()
 	return use(s)
+}
+
+// fault says what an error of the service manager means and what to do.
+func fault(doing string, err error) error {
+	switch {
+	case errors.Is(err, windows.ERROR_ACCESS_DENIED):
+		return fmt.Errorf("%s: %w: use a console that was opened as administrator", doing, ErrDenied)
+	case errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST):
+		return fmt.Errorf("%w: use `vaultsync service install`", ErrNotInstalled)
+	case errors.Is(err, windows.ERROR_SERVICE_EXISTS), errors.Is(err, windows.ERROR_DUPLICATE_SERVICE_NAME):
+		return fmt.Errorf("%w: use `vaultsync service uninstall` first", ErrInstalled)
+	case errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE):
+		return fmt.Errorf("%s: it is being removed: close all windows that show services, then try again", doing)
+	case errors.Is(err, windows.ERROR_INVALID_SERVICE_ACCOUNT):
+		return fmt.Errorf("%s: there is no such account, or it has a password: use `NT SERVICE\\%s`, `NT AUTHORITY\\LocalService` or a managed service account", doing, Name)
+	case errors.Is(err, windows.ERROR_SERVICE_LOGON_FAILED):
+		return fmt.Errorf("%s: its account cannot sign in: give it the right to log on as a service, or install again with another --account", doing)
+	case errors.Is(err, windows.ERROR_SERVICE_DISABLED):
+		return fmt.Errorf("%s: it is disabled: set its start type to automatic in the list of services", doing)
+	default:
+		return fmt.Errorf("%s: %w", doing, err)
+	}
 }
 
 // Install registers the service with an explicit command line, recovery actions
@@ -52,7 +78,7 @@ func (scm) Install(_ context.Context, i Installation) error {
 	}
 	m, err := mgr.Connect()
 	if err != nil {
-		return fmt.Errorf("%w (administrator's rights are needed): %w", ErrNoManager, err)
+		return fault("connect to the service manager", err)
 	}
 	defer func() { _ = m.Disconnect() }()
 	config := mgr.Config{
@@ -63,11 +89,8 @@ func (scm) Install(_ context.Context, i Installation) error {
 		ServiceStartName: i.Account,
 	}
 	s, err := m.CreateService(Name, i.Executable, config, "-c", i.ConfigFile, "run", "--service")
-	if errors.Is(err, windows.ERROR_SERVICE_EXISTS) || errors.Is(err, windows.ERROR_DUPLICATE_SERVICE_NAME) {
-		return fmt.Errorf("%w: use `vaultsync service uninstall` first", ErrInstalled)
-	}
 	if err != nil {
-		return fmt.Errorf("install the service: %w", err)
+		return fault("install the service", err)
 	}
 	defer func() { _ = s.Close() }()
 	err = s.SetRecoveryActions([]mgr.RecoveryAction{
@@ -99,12 +122,12 @@ func delayStart(s *mgr.Service) error {
 
 // Uninstall stops the service and removes it.
 func (w scm) Uninstall(ctx context.Context) error {
-	return w.open(func(s *mgr.Service) error {
+	return w.open(windows.SERVICE_QUERY_STATUS|windows.SERVICE_STOP|windows.DELETE, func(s *mgr.Service) error {
 		if err := stop(ctx, s); err != nil {
 			return err
 		}
 		if err := s.Delete(); err != nil {
-			return fmt.Errorf("uninstall the service: %w", err)
+			return fault("uninstall the service", err)
 		}
 		_ = eventlog.Remove(Name) // a source without a service does no harm
 		return nil
@@ -113,9 +136,9 @@ func (w scm) Uninstall(ctx context.Context) error {
 
 // Start starts the service and waits until it runs.
 func (w scm) Start(ctx context.Context) error {
-	return w.open(func(s *mgr.Service) error {
+	return w.open(windows.SERVICE_QUERY_STATUS|windows.SERVICE_START, func(s *mgr.Service) error {
 		if err := s.Start(); err != nil && !errors.Is(err, windows.ERROR_SERVICE_ALREADY_RUNNING) {
-			return fmt.Errorf("start the service: %w", err)
+			return fault("start the service", err)
 		}
 		return await(ctx, s, svc.Running)
 	})
@@ -123,18 +146,35 @@ func (w scm) Start(ctx context.Context) error {
 
 // Stop stops it and waits until it has reached its safe point.
 func (w scm) Stop(ctx context.Context) error {
-	return w.open(func(s *mgr.Service) error { return stop(ctx, s) })
+	return w.open(windows.SERVICE_QUERY_STATUS|windows.SERVICE_STOP, func(s *mgr.Service) error { return stop(ctx, s) })
 }
 
+// stop asks until the service takes it: one that is starting or stopping does not.
 func stop(ctx context.Context, s *mgr.Service) error {
-	_, err := s.Control(svc.Stop)
-	switch {
-	case errors.Is(err, windows.ERROR_SERVICE_NOT_ACTIVE):
-		return nil
-	case err != nil && !errors.Is(err, windows.ERROR_SERVICE_CANNOT_ACCEPT_CTRL):
-		return fmt.Errorf("stop the service: %w", err)
+	for {
+		_, err := s.Control(svc.Stop)
+		switch {
+		case err == nil:
+			return await(ctx, s, svc.Stopped)
+		case errors.Is(err, windows.ERROR_SERVICE_NOT_ACTIVE):
+			return nil
+		case !errors.Is(err, windows.ERROR_SERVICE_CANNOT_ACCEPT_CTRL):
+			return fault("stop the service", err)
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
 	}
-	return await(ctx, s, svc.Stopped)
+}
+
+// pause waits for the next look.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("the service has not come to its state yet: %w", context.Cause(ctx))
+	case <-time.After(pollEvery):
+		return nil
+	}
 }
 
 // await polls until the service is in a state, or has ended on its way to it.
@@ -147,12 +187,10 @@ func await(ctx context.Context, s *mgr.Service, want svc.State) error {
 		case status.State == want:
 			return nil
 		case status.State == svc.Stopped:
-			return fmt.Errorf("the service ended at once with code %d: its event log says why", status.ServiceSpecificExitCode)
+			return fmt.Errorf("the service ended at once with code %d: the event log says why, under Application, source %s", cmp.Or(status.ServiceSpecificExitCode, status.Win32ExitCode), Name)
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the service has not come to its state yet: %w", context.Cause(ctx))
-		case <-time.After(pollEvery):
+		if err := pause(ctx); err != nil {
+			return err
 		}
 	}
 }
@@ -160,7 +198,7 @@ func await(ctx context.Context, s *mgr.Service, want svc.State) error {
 // Query is the service's state.
 func (w scm) Query(context.Context) (State, error) {
 	var state State
-	err := w.open(func(s *mgr.Service) error {
+	err := w.open(windows.SERVICE_QUERY_STATUS, func(s *mgr.Service) error {
 		status, err := s.Query()
 		if err != nil {
 			return fmt.Errorf("ask for the service's state: %w", err)

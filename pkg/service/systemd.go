@@ -20,10 +20,21 @@ type systemd struct {
 // run calls systemctl; its error says what systemctl said.
 func (s systemd) run(ctx context.Context, args ...string) error {
 	out, err := s.systemctl(ctx, args...)
+	if err != nil && os.Geteuid() != 0 {
+		return fmt.Errorf("systemctl %s: %w: %s (%w: use sudo)", strings.Join(args, " "), err, strings.TrimSpace(out), ErrDenied)
+	}
 	if err != nil {
 		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(out))
 	}
 	return nil
+}
+
+// denied says that an error is one of rights, when it is.
+func denied(doing string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s: %w: use sudo (%w)", doing, ErrDenied, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // present refuses a machine without systemd, and one without the unit.
@@ -48,7 +59,7 @@ func (s systemd) Install(ctx context.Context, i Installation) error {
 		return err
 	}
 	text, err := Unit(i)
-	if err != nil {
+	if err = errors.Join(err, readable(i)); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(s.unit, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
@@ -56,7 +67,7 @@ func (s systemd) Install(ctx context.Context, i Installation) error {
 		return fmt.Errorf("%w: %s; use `vaultsync service uninstall` first", ErrInstalled, s.unit)
 	}
 	if err != nil {
-		return fmt.Errorf("install as root: %w", err)
+		return denied("install", err)
 	}
 	_, err = file.WriteString(text)
 	if err = errors.Join(err, file.Close()); err == nil {
@@ -78,7 +89,7 @@ func (s systemd) Uninstall(ctx context.Context) error {
 		return err
 	}
 	if err := os.Remove(s.unit); err != nil {
-		return fmt.Errorf("uninstall as root: %w", err)
+		return denied("uninstall", err)
 	}
 	return s.run(ctx, "daemon-reload")
 }

@@ -196,3 +196,53 @@ func TestQuery(t *testing.T) {
 		}
 	}
 }
+
+func TestInstallRefusesWhatTheServiceCouldNotRead(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "readable") //nolint:usetesting // others may pass through a temporary folder, not through t.TempDir
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, err := range []error{
+		os.Chmod(dir, 0o755),                                                                                                     //nolint:gosec // that is what is tested
+		os.Mkdir(at("closed"), 0o700), os.WriteFile(at("closed/open.yaml"), nil, 0o600), os.Chmod(at("closed/open.yaml"), 0o644), //nolint:gosec // the same
+		os.WriteFile(at("own.yaml"), nil, 0o600),
+		os.WriteFile(at("open.yaml"), nil, 0o600), os.Chmod(at("open.yaml"), 0o644), //nolint:gosec // the same
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*Installation)
+		want   string
+	}{
+		"a file of root's alone":     {func(i *Installation) { i.Files = []string{at("own.yaml")} }, "chmod o+r " + at("own.yaml")},
+		"a file in a closed folder":  {func(i *Installation) { i.Files = []string{at("closed/open.yaml")} }, "chmod o+x " + at("closed")},
+		"a folder that is closed":    {func(i *Installation) { i.Files = []string{at("closed")} }, "chmod o+rx " + at("closed")},
+		"a file that is not there":   {func(i *Installation) { i.Files = []string{at("gone.pem")} }, "gone.pem"},
+		"a secret that is not there": {func(i *Installation) { i.Credentials = []string{at("gone.secret")} }, "vaultsync secret set"},
+		"what everybody may read, and a secret that only root may": {func(i *Installation) {
+			i.Files, i.Credentials = []string{dir, at("open.yaml")}, []string{at("own.yaml")}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, calls := host(t, true, fine)
+			i := sample()
+			c.change(&i)
+			err := s.Install(t.Context(), i)
+			if c.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || len(*calls) > 0 {
+				t.Errorf("Install = %v, systemctl %q; want an error with %q", err, *calls, c.want)
+			}
+		})
+	}
+}

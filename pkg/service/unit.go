@@ -18,6 +18,9 @@ type Installation struct {
 	ConfigFile string
 	// DataDir is the configuration's dataDir; "" is the platform's place.
 	DataDir string
+	// Files are what the service's account must be able to read besides: absolute
+	// paths of files and folders.
+	Files []string
 	// Credentials are the secret files that the configuration names, absolute.
 	// systemd hands them to the daemon in $CREDENTIALS_DIRECTORY, each under its
 	// base name, so that only root can read the originals.
