@@ -235,7 +235,7 @@ func (c *computation) planMembers(g *Group, record *snapshot.Group) {
 		if d == nil || !d.hasAccount() || d.paused {
 			continue
 		}
-		if (g.fresh() || c.in.First) && d.user.ID != "" && slices.Contains(record.Kept, d.user.ID) {
+		if (g.fresh() || g.Linked || c.in.First) && d.user.ID != "" && slices.Contains(record.Kept, d.user.ID) {
 			record.Applied.Add(n) // there already, and stays for good
 			continue
 		}

@@ -74,6 +74,9 @@ type Group struct {
 	// Members are the numbers of our people who are in Actual, read of a linked
 	// group in a full run; nil when the store does not tell.
 	Members *roaring.Bitmap
+	// Linked says that this run has linked the vault group, before it plans
+	// these people: whoever is among Record.Kept is in it.
+	Linked bool
 }
 
 // Person is one person to look at.

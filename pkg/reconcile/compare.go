@@ -98,7 +98,7 @@ func (g *gatherer) everybody(candidates *roaring.Bitmap) error {
 // run reads the users of the vault and gathers the people who are not settled.
 func (c *comparison) run(ctx context.Context, store *counted, g *gatherer) error {
 	c.moved, c.losing = plan.Moved(g.scene.input.Groups, true), plan.Losing(g.scene.input.Groups)
-	batch, done := make([]vault.User, 0, comparedAtOnce), 0
+	batch, done := make([]vault.User, 0, min(comparedAtOnce, cmp.Or(g.portion, comparedAtOnce))), 0
 	compare := func() error {
 		done += len(batch)
 		err := g.anew(func(g *gatherer) error {

@@ -70,6 +70,7 @@ type world struct {
 	vaults    map[string]*reconcile.Vault
 	stores    map[string]*vaulttest.Memory
 	seam      func(name string, m *vaulttest.Memory) vault.Store
+	portion   int               // people planned together, see SetPortion
 	renamed   map[string]string // names of groups that the tenant has renamed
 	logged    []provlog.Entry
 	runs      int
@@ -154,6 +155,7 @@ func (w *world) open() {
 			Journal: func(entries []provlog.Entry) error { w.logged = append(w.logged, entries...); return nil },
 			Logger:  slog.New(slog.DiscardHandler), NewID: func() string { w.runs++; return fmt.Sprint("run-", w.runs) },
 		}
+		w.vaults[v.Name].SetPortion(w.portion)
 		w.directory.Vaults = append(w.directory.Vaults, w.vaults[v.Name])
 		sources = append(sources, rules.Sources()...)
 	}
@@ -370,36 +372,41 @@ func (w *world) check() {
 	w.Helper()
 	t := w.truth()
 	for _, s := range w.specs {
-		h := look(w, w.stores[s.name])
-		wanted := map[string]bool{}
-		for _, g := range s.groups {
-			var members []string
-			for id := range t.in(w.groupID(g)) {
-				members = append(members, id.String())
-				wanted[id.String()] = true
-			}
-			slices.Sort(members)
-			if got, ok := h.groups[g]; ok && !slices.Equal(got, members) || !ok && len(members) > 0 {
-				w.Errorf("vault %s, group %s: got %d members, want %d: %s", s.name, g, len(got), len(members), difference(t, got, members))
-			}
+		w.checkVault(t, s)
+	}
+}
+
+func (w *world) checkVault(t truth, s vaultSpec) {
+	w.Helper()
+	h := look(w, w.stores[s.name])
+	wanted := map[string]bool{}
+	for _, g := range s.groups {
+		var members []string
+		for id := range t.in(w.groupID(g)) {
+			members = append(members, id.String())
+			wanted[id.String()] = true
 		}
-		for _, id := range slices.Sorted(maps.Keys(wanted)) {
-			parsed, _ := identity.ParseObjectID(id)
-			p := t.people[parsed].Attributes
-			u, ok := h.users[id]
-			switch {
-			case !ok:
-				w.Errorf("vault %s: %s has no account", s.name, p[identity.UserPrincipalName])
-			case !u.Enabled:
-				w.Errorf("vault %s: %s is disabled", s.name, p[identity.UserPrincipalName])
-			case identity.Fold(u.LoginName) != identity.Fold(p[identity.UserPrincipalName]) || u.FullName != p[identity.DisplayName] || u.Email != p[identity.Mail]:
-				w.Errorf("vault %s: %s says %q %q %q, the directory %q %q", s.name, p[identity.UserPrincipalName], u.LoginName, u.FullName, u.Email, p[identity.DisplayName], p[identity.Mail])
-			}
+		slices.Sort(members)
+		if got, ok := h.groups[g]; ok && !slices.Equal(got, members) || !ok && len(members) > 0 {
+			w.Errorf("vault %s, group %s: got %d members, want %d: %s", s.name, g, len(got), len(members), difference(t, got, members))
 		}
-		for id, u := range h.users {
-			if u.Enabled && !wanted[id] {
-				w.Errorf("vault %s: %s is enabled and should not be", s.name, u.LoginName)
-			}
+	}
+	for _, id := range slices.Sorted(maps.Keys(wanted)) {
+		parsed, _ := identity.ParseObjectID(id)
+		p := t.people[parsed].Attributes
+		u, ok := h.users[id]
+		switch {
+		case !ok:
+			w.Errorf("vault %s: %s has no account", s.name, p[identity.UserPrincipalName])
+		case !u.Enabled:
+			w.Errorf("vault %s: %s is disabled", s.name, p[identity.UserPrincipalName])
+		case identity.Fold(u.LoginName) != identity.Fold(p[identity.UserPrincipalName]) || u.FullName != p[identity.DisplayName] || u.Email != p[identity.Mail]:
+			w.Errorf("vault %s: %s says %q %q %q, the directory %q %q", s.name, p[identity.UserPrincipalName], u.LoginName, u.FullName, u.Email, p[identity.DisplayName], p[identity.Mail])
+		}
+	}
+	for id, u := range h.users {
+		if u.Enabled && !wanted[id] {
+			w.Errorf("vault %s: %s is enabled and should not be", s.name, u.LoginName)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -85,6 +86,14 @@ type machine struct {
 	foreign map[string]vault.User
 	guests  map[string]map[string]bool // group → login
 	made    int
+
+	// grace says that people keep access for a while after they have left.
+	grace bool
+	// mapped says that the vault's file has another field to write.
+	mapped bool
+	// states are what the directory has said since the run began, by group: what
+	// a run does must be right in one of them.
+	states []map[string]map[string]bool
 }
 
 // dyingStore passes on and sees everything, and dies when it is told to.
@@ -96,6 +105,10 @@ type dyingStore struct {
 	created  map[string]int
 	disabled map[string]bool // in this run
 	observe  func(c vault.Change, person string)
+	// listing makes of the vault's users what pages make of them that move
+	// while they are read; during is called between two of them.
+	listing func([]vault.User) []vault.User
+	during  func(n int)
 }
 
 var errDied = errors.New("the process died")
@@ -119,6 +132,30 @@ func (s *dyingStore) Apply(ctx context.Context, changes []vault.Change) []vault.
 		results = append(results, r)
 	}
 	return results
+}
+
+func (s *dyingStore) Users(ctx context.Context) iter.Seq2[vault.User, error] {
+	return func(yield func(vault.User, error) bool) {
+		var all []vault.User
+		for u, err := range s.Memory.Users(ctx) {
+			if err != nil {
+				yield(u, err)
+				return
+			}
+			all = append(all, u)
+		}
+		if s.listing != nil {
+			all = s.listing(all)
+		}
+		for n, u := range all {
+			if s.during != nil {
+				s.during(n)
+			}
+			if !yield(u, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (s *dyingStore) personOf(c vault.Change) string {
@@ -165,21 +202,41 @@ func newMachine(ctx context.Context, rt *rapid.T, dir string, guarded bool) *mac
 			rt.Fatalf("%v", err)
 		}
 	}
-	rest := openGuards
-	if guarded {
-		rest = machineGuards
-	}
 	profiles := rapid.SampledFrom([]string{"stream", "read"}).Draw(rt, "profiles")
 	options := func(o *entra.Options) { o.MaxPages = 60 }
-	m.w = openWorld(ctx, rt, dir, tenant, profiles, options, vaultSpec{"sales", []string{"Red", "Green", "Blue"}, rest})
+	m.grace = rapid.IntRange(0, 3).Draw(rt, "grace") == 0
+	m.w = openWorld(ctx, rt, dir, tenant, profiles, options,
+		vaultSpec{"sales", []string{"Red", "Green", "Blue"}, m.rest()}, vaultSpec{"finance", []string{"Green", "Inner"}, openGuards})
+	m.w.portion = rapid.SampledFrom([]int{0, 1, 2, 3}).Draw(rt, "portion")
 	m.store = &dyingStore{Memory: m.w.stores["sales"], created: map[string]int{}, disabled: map[string]bool{}, observe: m.observe}
-	m.w.seam = func(string, *vaulttest.Memory) vault.Store { return m.store }
+	m.w.seam = func(name string, memory *vaulttest.Memory) vault.Store {
+		if name == "sales" {
+			return m.store
+		}
+		return memory
+	}
 	m.w.reopen()
 	return m
 }
 
+// rest is the part of the vault's file that may change.
+func (m *machine) rest() string {
+	text := openGuards
+	if m.guarded {
+		text = machineGuards
+	}
+	if m.mapped {
+		text += "attributes: [{source: displayName, target: info1}]\n"
+	}
+	if m.grace {
+		text += "accounts: {onLeave: {after: 48h}}\n"
+	}
+	return text
+}
+
 // observe sees every change that synchronization makes.
 func (m *machine) observe(c vault.Change, person string) {
+	m.justify(c, person)
 	switch c.Op {
 	case vault.CreateUser:
 		if m.store.created[person]++; m.store.created[person] > 1 {
@@ -235,6 +292,12 @@ func (m *machine) actions() map[string]func() {
 		"hands rename":        m.handsRename,
 		"hands regroup":       m.handsRegroup,
 		"hands make":          m.handsMake,
+		"hands rename all":    m.handsRenameAll,
+		"hands delete group":  m.handsDeleteGroup,
+		"change the rules":    m.changeRules,
+		"exchange logins":     m.exchangeLogins,
+		"run while it moves":  m.runWhileItMoves,
+		"run the other":       func() { m.runOther(false) },
 		"reopen":              func() { m.w.reopen() },
 		"lose the local copy": m.loseMirror,
 		"run":                 func() { m.run(reconcile.Options{}) },
@@ -309,7 +372,7 @@ func (m *machine) handsDisable() {
 func (m *machine) handsEnable() {
 	p := m.person()
 	u, ok := m.account(p)
-	if !ok || u.Enabled {
+	if !ok || u.Enabled || m.grace && m.away[p] { // who is in grace cannot be told from who has left
 		return
 	}
 	on := true
@@ -392,6 +455,7 @@ func (m *machine) loseMirror() {
 func (m *machine) run(o reconcile.Options) (report reconcile.Report, good bool) {
 	m.rt.Helper()
 	m.store.seen, m.store.disabled = 0, map[string]bool{}
+	m.states = []map[string]map[string]bool{m.says()}
 	died := false
 	var err error
 	func() {
@@ -491,6 +555,13 @@ func (m *machine) settle() {
 	// directory took back before the next, is found by a full run alone.
 	o := reconcile.Options{ByHand: true, Full: m.drift || !m.settled}
 	report, good := m.run(o)
+	if good && m.grace {
+		for report.Outcome == reconcile.Held {
+			report = m.approve()
+		}
+		m.w.tenant.Advance(49 * time.Hour)
+		report, good = m.run(o)
+	}
 	if !good {
 		m.rt.Fatalf("the run failed: %s", report.Error)
 	}
@@ -510,6 +581,7 @@ func (m *machine) settle() {
 	if writes := m.store.Writes(); len(writes) > 0 {
 		m.rt.Errorf("a second run wrote %+v", writes)
 	}
+	m.runOther(true)
 }
 
 func (m *machine) approve() reconcile.Report {

@@ -326,8 +326,11 @@ func (g *gatherer) madeGroups(s *scene) error {
 		if rest.full {
 			// One that was made by this run is there, and nobody is in it.
 			group.Actual, group.Members = &vault.Group{ID: group.Record.VaultID}, nil
-			if before := seen[group.ID]; before.Record != nil && before.Record.VaultID == group.Record.VaultID {
+			switch before := seen[group.ID]; {
+			case before.Record != nil && before.Record.VaultID == group.Record.VaultID:
 				group.Members = before.Members
+			case before.Actual != nil:
+				group.Linked = true
 			}
 		}
 		rest.groups.groups = append(rest.groups.groups, group)
