@@ -71,9 +71,9 @@ func storeChange(change *plan.Change) vault.Change {
 	case plan.Create:
 		return vault.Change{Op: vault.CreateUser, User: newUser(change)}
 	case plan.Update:
-		return vault.Change{Op: vault.UpdateUser, UserID: change.User.ID, Patch: patch(change.After)}
+		return vault.Change{Op: vault.UpdateUser, UserID: change.UserID, Patch: patch(change.After)}
 	case plan.Enable, plan.Disable:
-		return vault.Change{Op: vault.UpdateUser, UserID: change.User.ID, Patch: vault.Patch{Enabled: new(change.Kind == plan.Enable)}}
+		return vault.Change{Op: vault.UpdateUser, UserID: change.UserID, Patch: vault.Patch{Enabled: new(change.Kind == plan.Enable)}}
 	case plan.MemberAdd, plan.MemberRemove:
 	}
 	panic("apply: memberships are sent by group") //nolint:forbidigo // unreachable: perform sends them elsewhere
@@ -178,7 +178,7 @@ func (r *run) userID(change *plan.Change) string {
 	if id, ok := r.users[change.Person]; ok {
 		return id
 	}
-	return change.User.ID
+	return change.UserID
 }
 
 func (r *run) groupID(change *plan.Change) string {

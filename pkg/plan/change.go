@@ -11,7 +11,6 @@ import (
 
 	"github.com/vaultsync/vaultsync/pkg/identity"
 	"github.com/vaultsync/vaultsync/pkg/snapshot"
-	"github.com/vaultsync/vaultsync/pkg/vault"
 )
 
 // Kind is a kind of change (contract.md, JSON).
@@ -127,9 +126,9 @@ type Change struct {
 	// directory has changed nothing.
 	Compared bool `json:"-"`
 
-	// User is the account in the store that the change is about; its ID is ""
+	// UserID names the account in the store that the change is about; it is ""
 	// for one that is to be made.
-	User vault.User `json:"-"`
+	UserID string `json:"-"`
 	// Number is the person's number in the mirror.
 	Number uint32 `json:"-"`
 	// Record is what to remember of the person once all of the person's

@@ -87,13 +87,13 @@ func (c *computation) change(d *decision, kind Kind, before, after Values, why s
 	if login == "" {
 		login = d.login()
 	}
-	user := d.user
-	if user.ID == "" && d.Record != nil && d.Record.State != snapshot.Tombstone {
-		user.ID = d.Record.UserID
+	user := d.user.ID
+	if user == "" && d.Record != nil && d.Record.State != snapshot.Tombstone {
+		user = d.Record.UserID
 	}
 	return Change{
 		Kind: kind, Person: d.ID, Number: d.Number, Login: login, Before: before, After: after, Why: why,
-		User: user, Record: d.after,
+		UserID: user, Record: d.after,
 	}
 }
 
@@ -170,11 +170,18 @@ func (c *computation) sortChanges() {
 		}
 		return cmp.Or(a.GroupID.Compare(b.GroupID), a.Person.Compare(b.Person), x.at-y.at)
 	})
-	sorted := make([]Change, len(places))
-	for i, p := range places {
-		sorted[i] = c.changes[p.at]
+	for i := range places {
+		if places[i].at == i {
+			continue
+		}
+		// Whose place is taken goes to where the one that takes it was.
+		first, to := c.changes[i], i
+		for from := places[to].at; from != i; from = places[to].at {
+			c.changes[to], places[to].at = c.changes[from], to
+			to = from
+		}
+		c.changes[to], places[to].at = first, to
 	}
-	c.changes = sorted
 }
 
 // dropHeldNames takes back a change that was to take a login name which is not
@@ -188,15 +195,15 @@ func (c *computation) dropHeldNames(owners map[identity.ObjectID]identity.Object
 	for again := true; again; {
 		again = false
 		heldNames := map[identity.ObjectID]bool{}
-		for _, change := range c.changes {
-			if change.Held != "" && change.Kind == Update && c.changesLogin(change) {
+		for i := range c.changes {
+			if change := &c.changes[i]; change.Held != "" && change.Kind == Update && c.changesLogin(change) {
 				heldNames[change.Person] = true
 			}
 		}
 		for i := range c.changes {
 			change := &c.changes[i]
 			owner, waits := owners[change.Person]
-			takes := change.Kind == Create || change.Kind == Update && c.changesLogin(*change)
+			takes := change.Kind == Create || change.Kind == Update && c.changesLogin(change)
 			if change.Held == "" && waits && takes && heldNames[owner] {
 				change.Held, again = GuardLoginChanges, true
 			}
@@ -208,39 +215,43 @@ func (c *computation) dropHeldNames(owners map[identity.ObjectID]identity.Object
 // remember sorts out what to store apart from the changes: whoever has an open
 // change is remembered with its outcome.
 func (c *computation) remember() {
-	open := map[identity.ObjectID]bool{}
-	changed := map[identity.ObjectID]bool{}
-	joins := map[identity.ObjectID]bool{}
 	kept := c.changes[:0]
-	for _, change := range c.changes {
+	var groups decision // for changes that are about nobody
+	for i := range c.changes {
+		change := &c.changes[i]
+		d := &groups
+		if !change.Person.IsZero() {
+			d = c.byNumber[change.Number]
+		}
 		if change.After["deleted"] != "" && change.Held == "" {
 			c.plan.Records = append(c.plan.Records, *change.Record)
 			c.plan.concluded = append(c.plan.concluded, change.Key())
 			c.plan.Notes = append(c.plan.Notes, Note{Kind: HandDeleted, Person: change.Person, Login: change.Login, Text: "was deleted in the vault by hand and is not created again"})
-			open[change.Person] = true
+			d.open = true
 			continue
 		}
-		kept = append(kept, change)
-		changed[change.Person] = true
-		joins[change.Person] = joins[change.Person] || change.Kind == MemberAdd && change.Held == ""
-		if change.Kind != MemberAdd && change.Kind != MemberRemove {
-			open[change.Person] = true
-		}
+		d.changed = true
+		d.joins = d.joins || change.Kind == MemberAdd && change.Held == ""
+		d.open = d.open || change.Kind != MemberAdd && change.Kind != MemberRemove
 		if change.Held != "" && (c.in.Approved != nil || c.in.Pinned[change.Key()]) {
 			c.plan.Pinned = append(c.plan.Pinned, change.Key())
 		}
+		if len(kept) < i {
+			c.changes[len(kept)] = *change
+		}
+		kept = c.changes[:len(kept)+1]
 	}
 	c.plan.Changes = kept
 	c.plan.Unchanged = c.in.Total
 	for _, d := range c.decisions {
-		if d.Present && (changed[d.ID] || d.note != nil && d.note.Kind.Fault()) {
+		if d.Present && (d.changed || d.note != nil && d.note.Kind.Fault()) {
 			c.plan.Unchanged--
 		}
 		if d.after == nil && d.moved {
 			d.after = new(d.Record.Clone())
 		}
-		if !open[d.ID] {
-			c.rememberPerson(d, joins[d.ID])
+		if !d.open {
+			c.rememberPerson(d)
 		}
 		if d.note != nil {
 			c.plan.Notes = append(c.plan.Notes, *d.note)
@@ -250,12 +261,12 @@ func (c *computation) remember() {
 }
 
 // rememberPerson stores what a person without an open change becomes, if it is
-// anything new; joins says that the person joins a group in this plan.
-func (c *computation) rememberPerson(d *decision, joins bool) {
+// anything new.
+func (c *computation) rememberPerson(d *decision) {
 	if d.after == nil || !d.moved && sameRecord(d.Record, d.after) {
 		return
 	}
-	if rec := d.Record; rec != nil && joins && d.after.Tries == 0 && d.after.Problem == "" {
+	if rec := d.Record; rec != nil && d.joins && d.after.Tries == 0 && d.after.Problem == "" {
 		// Whoever failed to join a group goes on counting until it works.
 		d.after.Problem, d.after.Tries, d.after.Retry = rec.Problem, rec.Tries, rec.Retry
 	}

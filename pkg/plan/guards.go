@@ -50,8 +50,8 @@ func (c *computation) guard() {
 	rules := c.in.Rules.Guards
 	byKind := map[Kind][]int{}
 	removals := map[identity.ObjectID][]int{}
-	for i, change := range c.changes {
-		switch {
+	for i := range c.changes {
+		switch change := &c.changes[i]; {
 		case change.Kind == MemberRemove:
 			removals[change.GroupID] = append(removals[change.GroupID], i)
 		case change.Kind == Update && c.changesLogin(change):
@@ -90,7 +90,7 @@ func limitText(n int, what string, base int, g config.Guard) string {
 	return fmt.Sprintf("%d %s of %d, more than %d or %d %%", n, what, base, g.Count, g.Percent)
 }
 
-func (c *computation) changesLogin(change Change) bool {
+func (c *computation) changesLogin(change *Change) bool {
 	return change.After["loginName"] != "" && identity.Fold(change.After["loginName"]) != identity.Fold(change.Before["loginName"])
 }
 
@@ -199,13 +199,21 @@ func (c *computation) guardOf(change Change) string {
 // holdTogether lets whoever is held keep everything.
 func (c *computation) holdTogether() {
 	leaving := map[identity.ObjectID]bool{} // people with a disable in the plan
-	for _, change := range c.changes {
-		leaving[change.Person] = leaving[change.Person] || change.Kind == Disable
+	holds := false
+	for i := range c.changes {
+		change := &c.changes[i]
+		holds = holds || change.Held != ""
+		if change.Kind == Disable {
+			leaving[change.Person] = true
+		}
+	}
+	if !holds {
+		return
 	}
 	held := map[identity.ObjectID]string{}
 	created := map[identity.ObjectID]string{}
-	for _, change := range c.changes {
-		switch {
+	for i := range c.changes {
+		switch change := &c.changes[i]; {
 		case change.Held == "":
 		case change.Kind == Disable, change.Kind == MemberRemove && leaving[change.Person]:
 			held[change.Person] = change.Held
@@ -232,25 +240,30 @@ func (c *computation) holdTogether() {
 // the directory says the same of the person. It comes before the guards: what
 // was rejected does not count for them.
 func (c *computation) dropRejected() {
-	c.changes = slices.DeleteFunc(c.changes, func(change Change) bool {
-		d := c.byNumber[change.Number]
-		if change.Person.IsZero() || d == nil || d.Record == nil || d.Record.Rejected == 0 || d.Record.Rejected != c.fingerprint(d) {
-			return false
-		}
-		switch change.Kind {
-		case Disable, MemberRemove, Create, MemberAdd:
-		case Update:
-			if !c.changesLogin(change) {
-				return false
-			}
-		case GroupCreate, GroupUpdate, Enable:
-			return false
-		}
-		d.after = nil
-		d.remark(Rejected, "an administrator rejected the change; it stays away until the directory changes")
-		return true
-	})
+	if slices.ContainsFunc(c.decisions, func(d *decision) bool { return d.Record != nil && d.Record.Rejected != 0 }) {
+		c.changes = slices.DeleteFunc(c.changes, c.rejected)
+	}
 	c.dropUnfreed()
+}
+
+// rejected says that an administrator has rejected a change, and notes it.
+func (c *computation) rejected(change Change) bool {
+	d := c.byNumber[change.Number]
+	if change.Person.IsZero() || d == nil || d.Record == nil || d.Record.Rejected == 0 || d.Record.Rejected != c.fingerprint(d) {
+		return false
+	}
+	switch change.Kind {
+	case Disable, MemberRemove, Create, MemberAdd:
+	case Update:
+		if !c.changesLogin(&change) {
+			return false
+		}
+	case GroupCreate, GroupUpdate, Enable:
+		return false
+	}
+	d.after = nil
+	d.remark(Rejected, "an administrator rejected the change; it stays away until the directory changes")
+	return true
 }
 
 // dropUnfreed takes back what was to take a login name that is not freed
@@ -259,8 +272,10 @@ func (c *computation) dropUnfreed() {
 	for again := true; again; {
 		again = false
 		frees := map[identity.ObjectID]bool{}
-		for _, change := range c.changes {
-			frees[change.Person] = frees[change.Person] || change.Kind == Update && c.changesLogin(change)
+		for i := range c.changes {
+			if change := &c.changes[i]; change.Kind == Update && c.changesLogin(change) {
+				frees[change.Person] = true
+			}
 		}
 		for _, d := range c.decisions {
 			if !d.takesLogin() || d.LoginOwner.IsZero() || d.LoginOwner == d.ID || frees[d.LoginOwner] {

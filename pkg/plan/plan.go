@@ -203,7 +203,10 @@ type decision struct {
 	// directory has changed since an administrator rejected something about the
 	// person, or the account of a run that died was found.
 	moved bool
-	note  *Note
+	// changed says that there is a change of the person; open, that there is one
+	// beside memberships; joins, that the person joins a group.
+	changed, open, joins bool
+	note                 *Note
 }
 
 type action uint8

@@ -170,7 +170,7 @@ func (w *world) refused(p *plan.Plan) bool {
 	}
 	for _, c := range p.Changes {
 		for id, u := range w.users {
-			if c.Kind == plan.Update && c.Held == "" && !ours[id] && identity.Fold(u.LoginName) == identity.Fold(c.After["loginName"]) && id != c.User.ID {
+			if c.Kind == plan.Update && c.Held == "" && !ours[id] && identity.Fold(u.LoginName) == identity.Fold(c.After["loginName"]) && id != c.UserID {
 				return true
 			}
 		}
@@ -215,7 +215,7 @@ func sound(t *rapid.T, w *world, p *plan.Plan) {
 		}
 		if c.Kind == plan.Disable || c.Kind == plan.Update || c.Kind == plan.Enable {
 			for _, login := range w.rules.Accounts.Protected {
-				if identity.Fold(c.User.LoginName) == identity.Fold(login) && c.After["externalId"] == "" && c.After["deleted"] == "" {
+				if u := w.users[c.UserID]; u != nil && identity.Fold(u.LoginName) == identity.Fold(login) && c.After["externalId"] == "" && c.After["deleted"] == "" {
 					t.Fatalf("%s: protected", line)
 				}
 			}

@@ -437,7 +437,7 @@ func (w *world) do(c plan.Change) {
 	case plan.MemberAdd, plan.MemberRemove:
 		link := w.links[c.GroupID]
 		g := w.groups[link.VaultID]
-		id := c.User.ID
+		id := c.UserID
 		if id == "" {
 			id = w.records[c.Person].UserID
 		}
@@ -467,7 +467,7 @@ func (w *world) do(c plan.Change) {
 		record.UserID = made.ID
 		w.records[c.Person] = &record
 	case plan.Update, plan.Enable, plan.Disable:
-		set(w.users[c.User.ID], c.After)
+		set(w.users[c.UserID], c.After)
 		record := c.Record.Clone()
 		if old := w.records[c.Person]; c.Kind != plan.Update && old != nil && old.UserID == record.UserID {
 			kept := old.Clone()
