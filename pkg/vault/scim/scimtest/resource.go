@@ -97,7 +97,7 @@ func (s *Server) store(c *collection, old, next map[string]any) reply {
 		return *problem
 	}
 	s.swallow(next)
-	c.byID[id] = next
+	c.put(id, next)
 	if s.Quirks.SilentWrites {
 		return reply{status: http.StatusNoContent}
 	}
@@ -112,10 +112,7 @@ func (s *Server) insert(c *collection, next map[string]any) string {
 	}
 	next["id"] = id
 	s.swallow(next)
-	if c.byID == nil {
-		c.byID = map[string]map[string]any{}
-	}
-	c.byID[id] = next
+	c.put(id, next)
 	c.ids = append(c.ids, id)
 	return id
 }
@@ -132,7 +129,7 @@ func (s *Server) swallow(next map[string]any) {
 }
 
 func (s *Server) remove(c *collection, id string) {
-	delete(c.byID, id)
+	c.put(id, nil)
 	c.ids = slices.DeleteFunc(c.ids, func(x string) bool { return x == id })
 	for _, g := range s.groups.byID {
 		members, _ := g["members"].([]any)
@@ -157,11 +154,8 @@ func (s *Server) refuse(c *collection, id string, next map[string]any) *reply {
 	if _, isText := next["active"].(string); isText {
 		return problem(http.StatusBadRequest, "invalidValue", "active is a boolean")
 	}
-	for other, r := range c.byID {
-		if other == id {
-			continue
-		}
-		if strings.EqualFold(text, textOf(r[name])) || textOf(next["externalId"]) != "" && next["externalId"] == r["externalId"] {
+	for _, claim := range claims(next) {
+		if other, taken := c.taken[claim]; taken && other != id {
 			return problem(http.StatusConflict, "uniqueness", name+" or externalId is taken")
 		}
 	}

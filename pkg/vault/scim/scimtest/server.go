@@ -103,6 +103,41 @@ type Server struct {
 type collection struct {
 	ids  []string
 	byID map[string]map[string]any
+	// taken are the resources by what only one may have.
+	taken map[string]string
+}
+
+// claims are what a resource has for itself: its name and its external id.
+func claims(r map[string]any) []string {
+	name := r["userName"]
+	if name == nil {
+		name = r["displayName"] // a group
+	}
+	list := []string{"name " + strings.ToLower(textOf(name))}
+	if id := textOf(r["externalId"]); id != "" {
+		list = append(list, "external "+id)
+	}
+	return list
+}
+
+// put stores a resource, or takes it out where next is nil.
+func (c *collection) put(id string, next map[string]any) {
+	if c.byID == nil {
+		c.byID, c.taken = map[string]map[string]any{}, map[string]string{}
+	}
+	for _, claim := range claims(c.byID[id]) {
+		if c.taken[claim] == id {
+			delete(c.taken, claim)
+		}
+	}
+	delete(c.byID, id)
+	if next == nil {
+		return
+	}
+	c.byID[id] = next
+	for _, claim := range claims(next) {
+		c.taken[claim] = id
+	}
 }
 
 // Requests are the requests so far, as "GET /Users".
@@ -147,7 +182,9 @@ func (s *Server) Set(id, attribute string, value any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u := s.users.byID[id]; u != nil {
-		u[attribute] = value
+		next := clone(u)
+		next[attribute] = value
+		s.users.put(id, next)
 	}
 }
 
