@@ -36,20 +36,19 @@ func ParseObjectID(s string) (ObjectID, error) {
 
 // String is the lower-case 36-character form; the zero id is "".
 func (id ObjectID) String() string {
-	if id.IsZero() {
-		return ""
-	}
 	var b [36]byte
-	hex.Encode(b[0:8], id[0:4])
-	b[8] = '-'
-	hex.Encode(b[9:13], id[4:6])
-	b[13] = '-'
-	hex.Encode(b[14:18], id[6:8])
-	b[18] = '-'
-	hex.Encode(b[19:23], id[8:10])
-	b[23] = '-'
-	hex.Encode(b[24:36], id[10:16])
-	return string(b[:])
+	return string(id.append(b[:0]))
+}
+
+func (id ObjectID) append(b []byte) []byte {
+	if id.IsZero() {
+		return b
+	}
+	b = append(hex.AppendEncode(b, id[0:4]), '-')
+	b = append(hex.AppendEncode(b, id[4:6]), '-')
+	b = append(hex.AppendEncode(b, id[6:8]), '-')
+	b = append(hex.AppendEncode(b, id[8:10]), '-')
+	return hex.AppendEncode(b, id[10:16])
 }
 
 // IsZero reports whether the id names nothing.
@@ -59,7 +58,10 @@ func (id ObjectID) IsZero() bool { return id == ObjectID{} }
 func (id ObjectID) Compare(other ObjectID) int { return bytes.Compare(id[:], other[:]) }
 
 // MarshalText writes the 36-character form, or nothing for the zero id.
-func (id ObjectID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+func (id ObjectID) MarshalText() ([]byte, error) { return id.append(nil), nil }
+
+// AppendText appends what MarshalText writes.
+func (id ObjectID) AppendText(b []byte) ([]byte, error) { return id.append(b), nil }
 
 // UnmarshalText reads what MarshalText writes.
 func (id *ObjectID) UnmarshalText(text []byte) error {

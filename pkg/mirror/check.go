@@ -59,9 +59,9 @@ func checkMeta(tx *bolt.Tx) error {
 
 // checkPeople looks at the record of every number.
 func checkPeople(tx *bolt.Tx, st *state) error {
-	profiled := roaring.New()
+	profiled, people := roaring.New(), index{tx: tx}
 	for n := range st.head.next {
-		p, _, err := getPerson(tx, st.head, n)
+		p, _, err := people.person(st.head, n)
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func checkPeople(tx *bolt.Tx, st *state) error {
 		if _, err := decodeProfile(st.sel, p.profile); err != nil {
 			return fmt.Errorf("person %d: %w", n, err)
 		}
-		indexed, known, err := getNumber(tx, st.head.next, p.id)
+		indexed, known, err := people.number(st.head.next, p.id)
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func checkPeople(tx *bolt.Tx, st *state) error {
 
 // checkIndex looks at the way from ids to numbers.
 func checkIndex(tx *bolt.Tx, h head) error {
-	count := uint32(0)
+	count, people := uint32(0), index{tx: tx}
 	err := each(tx, bucketIDs, func(key, value []byte) error {
 		if len(key) != 16 || len(value) != 4 {
 			return damaged("ids record %x has a wrong length", key)
@@ -106,7 +106,7 @@ func checkIndex(tx *bolt.Tx, h head) error {
 			return damaged("ids record %x has a number that was never given", key)
 		}
 		count++
-		p, _, err := getPerson(tx, h, n)
+		p, _, err := people.person(h, n)
 		if err == nil && string(p.id[:]) != string(key) {
 			err = damaged("ids record %x has the number of %s", key, p.id)
 		}

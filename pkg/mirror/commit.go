@@ -204,8 +204,8 @@ func (r *round) write(ctx context.Context, o *outcome) error {
 	next.head.staging = false
 	next.head.overlay = stagedOld
 	err := m.publish("commit", next, func(tx *bolt.Tx) error {
-		r.people.tx = tx
-		defer func() { r.people.tx = nil }()
+		r.people.index = index{tx: tx}
+		defer func() { r.people.index = index{} }()
 		if moved && !stagedNew {
 			if err := r.writeNewcomers(tx); err != nil {
 				return err

@@ -172,9 +172,32 @@ func getHead(tx *bolt.Tx) (head, error) {
 	return decodeHead(value)
 }
 
-// getNumber is the visible number of an id.
-func getNumber(tx *bolt.Tx, next uint32, id identity.ObjectID) (uint32, bool, error) {
-	value, err := get(tx, bucketIDs, id[:])
+// index looks people up in one transaction. Of each bucket it keeps one cursor:
+// to find the bucket anew takes as long as to find the record.
+type index struct {
+	tx                   *bolt.Tx
+	ids, people, overlay *bolt.Cursor
+}
+
+// get is the function get by a cursor that is kept.
+func (x *index) get(kept **bolt.Cursor, bucket, key []byte) ([]byte, error) {
+	if *kept == nil {
+		b := x.tx.Bucket(bucket)
+		if b == nil {
+			return nil, damaged("bucket %s is missing", bucket)
+		}
+		*kept = b.Cursor()
+	}
+	found, sealed := (*kept).Seek(key)
+	if !bytes.Equal(found, key) || sealed == nil {
+		return nil, nil
+	}
+	return unseal(string(bucket), key, sealed)
+}
+
+// number is the visible number of an id.
+func (x *index) number(next uint32, id identity.ObjectID) (uint32, bool, error) {
+	value, err := x.get(&x.ids, bucketIDs, id[:])
 	if err != nil || value == nil {
 		return 0, false, err
 	}
@@ -185,14 +208,14 @@ func getNumber(tx *bolt.Tx, next uint32, id identity.ObjectID) (uint32, bool, er
 	return n, n < next, nil
 }
 
-// getPerson is the record of a visible number: a number below next has one.
-func getPerson(tx *bolt.Tx, h head, n uint32) (person, bool, error) {
+// person is the record of a visible number: a number below next has one.
+func (x *index) person(h head, n uint32) (person, bool, error) {
 	if n >= h.next {
 		return person{}, false, nil
 	}
 	key := numberKey(n)
 	if h.overlay {
-		value, err := get(tx, bucketOverlay, key)
+		value, err := x.get(&x.overlay, bucketOverlay, key)
 		if err != nil {
 			return person{}, false, err
 		}
@@ -201,9 +224,12 @@ func getPerson(tx *bolt.Tx, h head, n uint32) (person, bool, error) {
 			return p, err == nil, err
 		}
 	}
-	value, err := need(tx, bucketPeople, key)
-	if err != nil {
+	value, err := x.get(&x.people, bucketPeople, key)
+	switch {
+	case err != nil:
 		return person{}, false, err
+	case value == nil:
+		return person{}, false, damaged("people record %q is missing", key)
 	}
 	p, err := decodePerson(key, value)
 	return p, err == nil, err

@@ -19,7 +19,7 @@ type people struct {
 	base     *state
 	reselect bool // the select list is not the one of the stored profiles
 	mode     profileMode
-	tx       *bolt.Tx // set within during
+	index    index // its transaction is set within during
 
 	fresh *newcomers
 	scope *roaring.Bitmap // in some configured closure, as far as it is known
@@ -71,8 +71,8 @@ func (p *people) reset() error {
 func (p *people) during(f func() error) error {
 	return guarded(p.m.path, func() error {
 		return p.m.db.View(func(tx *bolt.Tx) error {
-			p.tx = tx
-			defer func() { p.tx = nil }()
+			p.index = index{tx: tx}
+			defer func() { p.index = index{} }()
 			return f()
 		})
 	})
@@ -86,7 +86,7 @@ func (p *people) number(id identity.ObjectID) (uint32, bool, error) {
 	if p.base.head.next == 0 {
 		return 0, false, nil
 	}
-	return getNumber(p.tx, p.base.head.next, id)
+	return p.index.number(p.base.head.next, id)
 }
 
 // meet is number, giving one to a person seen for the first time.
@@ -122,7 +122,7 @@ func (p *people) record(n uint32) (person, error) {
 	if id, fresh := p.fresh.id(n); fresh {
 		return person{id: id}, nil
 	}
-	record, known, err := getPerson(p.tx, p.base.head, n)
+	record, known, err := p.index.person(p.base.head, n)
 	if err == nil && !known {
 		err = damaged("person %d is a member and has no record", n)
 	}

@@ -77,8 +77,8 @@ func (r *round) portion(ctx context.Context, name string, f func(*bolt.Tx) error
 		return err
 	}
 	return r.m.step(name, func(tx *bolt.Tx) error {
-		r.people.tx = tx
-		defer func() { r.people.tx = nil }()
+		r.people.index = index{tx: tx}
+		defer func() { r.people.index = index{} }()
 		return f(tx)
 	})
 }

@@ -43,9 +43,10 @@ type Group struct {
 // Bitmaps that its methods return stay good after Close; they are shared, so
 // clone one before changing it.
 type View struct {
-	m  *Mirror
-	tx *bolt.Tx
-	st *state
+	m     *Mirror
+	tx    *bolt.Tx
+	st    *state
+	index index
 
 	// last is the person that was read last, whose number is lastNumber: id,
 	// record and profile are asked for one after the other.
@@ -60,7 +61,7 @@ func (m *Mirror) View() (*View, error) {
 	err := guarded(m.path, func() error {
 		tx, st, err := m.begin()
 		if err == nil {
-			v = &View{m: m, tx: tx, st: st}
+			v = &View{m: m, tx: tx, st: st, index: index{tx: tx}}
 		}
 		return err
 	})
@@ -98,7 +99,7 @@ func (v *View) Group(id identity.ObjectID) (Group, bool, error) {
 // Number is the number of a person that was ever a member of a followed group.
 func (v *View) Number(id identity.ObjectID) (n uint32, known bool, err error) {
 	err = guarded(v.m.path, func() error {
-		n, known, err = getNumber(v.tx, v.st.head.next, id)
+		n, known, err = v.index.number(v.st.head.next, id)
 		return err
 	})
 	return n, known, err
@@ -129,7 +130,7 @@ func (v *View) person(n uint32) (p person, known bool, err error) {
 		return v.last, true, nil
 	}
 	err = guarded(v.m.path, func() error {
-		p, known, err = getPerson(v.tx, v.st.head, n)
+		p, known, err = v.index.person(v.st.head, n)
 		return err
 	})
 	v.last, v.lastNumber, v.lastKnown = p, n, known && err == nil

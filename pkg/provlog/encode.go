@@ -31,7 +31,11 @@ func appendLine(b []byte, e *Entry) ([]byte, error) {
 	b = appendMember(b, `,"vault":`, e.Vault)
 	b = appendMember(b, `,"run":`, e.Run)
 	if e.Person != (identity.ObjectID{}) {
-		b = appendMember(b, `,"person":`, e.Person.String())
+		var err error
+		if b, err = e.Person.AppendText(append(b, `,"person":"`...)); err != nil {
+			return nil, fmt.Errorf("write whom an entry is about: %w", err)
+		}
+		b = append(b, '"')
 	}
 	if e.Login != "" {
 		b = appendMember(b, `,"login":`, e.Login)

@@ -72,7 +72,7 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 
 // records finds what was last applied to the people, by number, one at a time.
 func (g *gatherer) records(candidates *roaring.Bitmap) (func(n uint32) (*snapshot.Account, error), error) {
-	if g.full || g.scene.rest != nil {
+	if g.full || g.scene.rest != nil || g.scene.people != nil { // all are in the local copy
 		return g.record, nil
 	}
 	strays := roaring.New()

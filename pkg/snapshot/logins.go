@@ -39,7 +39,7 @@ func (t *Tx) LoginOwner(login string) (identity.ObjectID, bool, error) {
 
 // sharers are the people of one entry of the index.
 func (t *Tx) sharers(key []byte) ([]identity.ObjectID, error) {
-	b := t.tx.Bucket(bucketLogins).Get(key)
+	b := t.get(&t.loginAt, bucketLogins, key)
 	if len(b)%idSize != 0 {
 		return nil, damaged("the entry %x of the login names has %d bytes", key, len(b))
 	}

@@ -22,6 +22,20 @@ type Tx struct {
 	// changed are the sets that flush writes.
 	changed map[State]bool
 	growing growth // of the accounts
+	// accountAt and loginAt look single records up: to find the bucket anew takes
+	// as long as to find the record.
+	accountAt, loginAt *bbolt.Cursor
+}
+
+// get reads one record by a cursor that is kept; nil when there is none.
+func (t *Tx) get(kept **bbolt.Cursor, bucket, key []byte) []byte {
+	if *kept == nil {
+		*kept = t.tx.Bucket(bucket).Cursor()
+	}
+	if found, value := (*kept).Seek(key); bytes.Equal(found, key) {
+		return value
+	}
+	return nil
 }
 
 func newTx(tx *bbolt.Tx) *Tx {
@@ -46,7 +60,7 @@ func (t *Tx) PutMeta(meta Meta) error { return putMeta(t.tx, meta) }
 
 // Account reads one person's record.
 func (t *Tx) Account(id identity.ObjectID) (Account, bool, error) {
-	b := t.tx.Bucket(bucketAccounts).Get(id[:])
+	b := t.get(&t.accountAt, bucketAccounts, id[:])
 	if b == nil {
 		return Account{}, false, nil
 	}
@@ -162,6 +176,7 @@ func (t *Tx) ClearPeople() error {
 	}
 	clear(t.sets)
 	clear(t.changed)
+	t.accountAt, t.loginAt = nil, nil
 	return nil
 }
 

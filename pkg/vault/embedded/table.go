@@ -169,8 +169,14 @@ func foldedKey(name string) []byte { return []byte(identity.Fold(name)) }
 // externalKey is the key, and the stored form, of an external id. Nothing else
 // begins with a zero: external ids have no control characters.
 func externalKey(external string) []byte {
-	if id, err := identity.ParseObjectID(external); err == nil && id.String() == external {
-		return append(make([]byte, 1, 1+len(id)), id[:]...)
+	if external == "" {
+		return nil
+	}
+	if id, err := identity.ParseObjectID(external); err == nil {
+		var buffer [36]byte
+		if text, err := id.AppendText(buffer[:0]); err == nil && string(text) == external {
+			return append(make([]byte, 1, 1+len(id)), id[:]...)
+		}
 	}
 	return []byte(external)
 }
