@@ -132,7 +132,7 @@ func (a *Applier) Apply(ctx context.Context, p *plan.Plan) (Counts, error) {
 			return counts, err
 		}
 	}
-	run := &run{Applier: a, counts: &counts, users: map[identity.ObjectID]string{}, groups: map[identity.ObjectID]string{}, failed: map[identity.ObjectID]error{}}
+	run := &run{Applier: a, counts: &counts, users: map[identity.ObjectID]string{}, groups: map[identity.ObjectID]string{}, failed: map[identity.ObjectID]error{}, unsettled: map[identity.ObjectID]bool{}}
 	done := 0
 	a.batch = max(a.batch, firstBatch)
 	for len(due) > 0 {
@@ -234,6 +234,8 @@ type run struct {
 	// are the people and groups that later changes cannot build on.
 	users, groups map[identity.ObjectID]string
 	failed        map[identity.ObjectID]error
+	// unsettled are the people for whom something has failed in this run.
+	unsettled map[identity.ObjectID]bool
 }
 
 // make makes changes of one kind: intents, the store's answers, outcomes.

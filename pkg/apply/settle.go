@@ -35,9 +35,12 @@ func (r *run) settle(tx *snapshot.Tx, changes []plan.Change, results []vault.Res
 		case change.Kind == plan.GroupCreate, change.Kind == plan.GroupUpdate:
 			err = settleGroup(tx, change, result)
 		case result.Err != nil:
+			r.unsettled[change.Person] = true
 			err = r.settleFailure(tx, change, result.Err)
 		case change.Kind == plan.MemberAdd, change.Kind == plan.MemberRemove:
-			err = settleMember(tx, groups, change)
+			if err = settleMember(tx, groups, change); err == nil {
+				err = r.settleJoined(tx, change)
+			}
 		default:
 			err = settlePerson(tx, change, result)
 		}
@@ -109,6 +112,21 @@ func settleMember(tx *snapshot.Tx, cache map[identity.ObjectID]*snapshot.Group, 
 		g.Applied.Remove(change.Number)
 	}
 	return nil
+}
+
+// settleJoined ends the pauses of somebody who has failed to join a group: the
+// plan has left them to count on until it works. The next plan says whether
+// anything else still stands in the way.
+func (r *run) settleJoined(tx *snapshot.Tx, change *plan.Change) error {
+	if change.Kind != plan.MemberAdd || change.Record == nil || change.Record.Tries == 0 || r.unsettled[change.Person] {
+		return nil
+	}
+	record, ok, err := tx.Account(change.Person)
+	if err != nil || !ok || record.Tries == 0 {
+		return err
+	}
+	record.Tries, record.Retry = 0, time.Time{}
+	return tx.PutAccount(record)
 }
 
 // settlePerson writes what a change has done into the person's record. Enable

@@ -38,8 +38,8 @@ const openGuards = `
 guards:
   disables: {count: 100000000, percent: 100, minimum: 100000}
   creates: {count: 100000000}
-  loginChanges: {count: 100000000, percent: 100, minimum: 1}
-  vanished: {count: 100000000, percent: 100, minimum: 1}
+  loginChanges: {count: 100000000, percent: 100, minimum: 1000000}
+  vanished: {count: 100000000, percent: 100, minimum: 1000000}
   memberRemovals: {percent: 100, minimum: 1}
   emptyGroup: allow
   missingGroup: allow
