@@ -166,7 +166,7 @@ func (d *daemon) prepare(ctx context.Context, v config.Vault, kind schedule.Kind
 	a, release := d.use()
 	defer release()
 	err := d.pull(ctx, a, v, kind, freshness)
-	if err != nil {
+	if err != nil && !errors.Is(err, schedule.ErrPutOff) {
 		d.told(a.failed(v.Name, err), err)
 	}
 	return err

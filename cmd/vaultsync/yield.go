@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/vaultsync/vaultsync/pkg/schedule"
@@ -12,10 +12,10 @@ import (
 // directory before it sends them away.
 const yieldAfter = 10 * time.Second
 
-// errYielded ends the waiting of a scheduled run. The reload that caused it has
-// the run tried again soon: the new configuration may be the cure of what it
-// was waiting for, a wrong proxy for example.
-var errYielded = errors.New("the directory did not answer before the configuration was read again; the run is made soon")
+// errYielded ends the waiting of a scheduled run, which is made soon after: the
+// new configuration may be the cure of what it was waiting for, a wrong proxy
+// for example.
+var errYielded = fmt.Errorf("the directory did not answer before the configuration was read again; %w", schedule.ErrPutOff)
 
 // yielding is the context in which a run waits for its directory. One that
 // somebody waits for is not sent away.

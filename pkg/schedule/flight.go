@@ -132,6 +132,7 @@ func (r *Runner) land(f *flight, err error, interrupted bool) {
 //	outcome       by hand            scheduled
 //	ok            back-off ended, next time from its start
 //	failed        nothing kept       longer pause
+//	put off       nothing kept         soon
 //	interrupted   nothing kept: the next run does its work
 func (r *Runner) settleOutcome(e *entry, f *flight, err error, interrupted bool, now time.Time) {
 	switch {
@@ -149,6 +150,9 @@ func (r *Runner) settleOutcome(e *entry, f *flight, err error, interrupted bool,
 		e.past.LastStart, e.past.Failures, e.err = f.began, 0, nil
 		r.changed(e, now, first)
 	case interrupted, f.kind.ByHand:
+		return
+	case errors.Is(err, ErrPutOff):
+		e.due = now.Add(overdueStep)
 		return
 	default:
 		e.past.LastStart, e.finished, e.err = f.began, now, err

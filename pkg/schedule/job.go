@@ -14,6 +14,9 @@ var (
 	ErrUnknownVault = errors.New("no such vault is configured")
 	// ErrStopped means that the runner is stopping: the run was not begun.
 	ErrStopped = errors.New("vaultsync is stopping")
+	// ErrPutOff is what Prepare wraps when it gave way to something else: that
+	// is no failure, and the run is made soon.
+	ErrPutOff = errors.New("the run is made soon")
 )
 
 // Job is one vault's runs.

@@ -379,6 +379,24 @@ func TestFirstImportThatFailsIsTriedAgainAndStaysFull(t *testing.T) {
 	})
 }
 
+func TestARunThatIsPutOffIsNoFailureAndIsMadeSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := spec(15 * time.Minute)
+		s.First = config.FirstImport{After: 10 * time.Minute}
+		tr := start(t, nil, 1, Job{Name: "sales", Spec: s})
+		tr.setFail("sales", fmt.Errorf("sent away: %w", ErrPutOff))
+		time.Sleep(10*time.Minute + time.Second)
+		if s := tr.state("sales"); s.Phase != Waiting || s.Past.Failures != 0 || s.Err != nil {
+			t.Errorf("%+v", s)
+		}
+		tr.setFail("sales", nil)
+		time.Sleep(overdueStep)
+		runs := tr.recorded()
+		expect(t, "attempts", ats(runs), []time.Duration{10 * time.Minute, 10*time.Minute + overdueStep})
+		tr.finish()
+	})
+}
+
 func TestClockJumps(t *testing.T) {
 	for name, c := range map[string]struct {
 		by   time.Duration
