@@ -192,7 +192,6 @@ func (m *machine) runWhileItMoves() {
 	}
 	m.run(reconcile.Options{Full: true})
 	m.store.dieAt, m.store.listing, m.store.during = 0, nil, nil
-	m.settled = false // the model has not been compared with what the run saw
 }
 
 // runOther runs the other vault of the directory, which lags behind.

@@ -35,16 +35,11 @@ func TestLifeCycle(t *testing.T) {
 
 func checkMachine(t *testing.T, guarded bool) {
 	t.Helper()
-	checks, steps := "8", 25
+	steps := 25
 	if deep() {
-		checks, steps = "60", 120
+		steps = 120
 	}
-	if given := flag.Lookup("rapid.checks").Value.String(); given == "100" { // the default
-		defer func() { _ = flag.Set("rapid.checks", given) }()
-		if err := flag.Set("rapid.checks", checks); err != nil {
-			t.Fatal(err)
-		}
-	}
+	setChecks(t, "8", "60")
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(t.Context(), rt, t.TempDir(), guarded)
 		defer m.w.Close()
@@ -55,6 +50,23 @@ func checkMachine(t *testing.T, guarded bool) {
 		}
 		m.settle()
 	})
+}
+
+// setChecks says how many random cases a property is tried with, in a deep run
+// too, unless somebody has said so. It is for tests that are not parallel.
+func setChecks(t *testing.T, checks, inDepth string) {
+	t.Helper()
+	if deep() {
+		checks = inDepth
+	}
+	given := flag.Lookup("rapid.checks").Value.String()
+	if given != "100" { // the default
+		return
+	}
+	t.Cleanup(func() { _ = flag.Set("rapid.checks", given) })
+	if err := flag.Set("rapid.checks", checks); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // machine is a world with hands in the vault and a model of it.
@@ -490,14 +502,11 @@ func (m *machine) run(o reconcile.Options) (report reconcile.Report, good bool) 
 	return report, err == nil
 }
 
-// noteAway notes who a run without complaint has found away.
+// noteAway notes who a run without complaint has found away when it began.
 func (m *machine) noteAway() {
-	truth := m.w.truth()
 	in := map[string]bool{}
-	for _, g := range m.w.specs[0].groups {
-		for id := range truth.in(m.w.groupID(g)) {
-			in[id.String()] = true
-		}
+	for _, members := range m.states[0] {
+		maps.Copy(in, members)
 	}
 	for _, p := range m.people {
 		if m.away[p] = !in[p]; in[p] && m.hand[p] == "enabled" {
