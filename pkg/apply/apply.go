@@ -19,11 +19,14 @@ import (
 
 // A batch is the changes between two writes of the snapshot: many enough that
 // the two durable writes do not show, few enough that a stop is heard within
-// seconds on a slow store. So it grows while the store is quick.
+// seconds on a slow store. So it grows while the store is quick, up to what is
+// written to some tens of megabytes of pages: accounts that are made follow each
+// other, memberships are sets of people, of other changes each has pages to itself.
 const (
-	firstBatch   = 500
-	largestBatch = 8000
-	quickBatch   = time.Second / 2
+	firstBatch     = 500
+	largestBatch   = 8000
+	scatteredBatch = 2000
+	quickBatch     = time.Second / 2
 )
 
 // nextBatch is the size of the batch after one of a size that took so long.
@@ -166,6 +169,11 @@ func (a *Applier) begin() error {
 // batchLength is how many of the changes go into one batch: of one kind only,
 // because later kinds build on the outcome of earlier ones.
 func batchLength(due []plan.Change, size int) int {
+	switch due[0].Kind {
+	case plan.Create, plan.MemberAdd, plan.MemberRemove:
+	case plan.Update, plan.Enable, plan.Disable, plan.GroupCreate, plan.GroupUpdate:
+		size = min(size, scatteredBatch)
+	}
 	n := 1
 	for n < len(due) && n < size && due[n].Kind == due[0].Kind {
 		n++

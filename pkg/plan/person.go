@@ -14,9 +14,12 @@ import (
 )
 
 func (c *computation) decidePeople() {
-	for i := range c.in.People {
-		person := c.in.People[i] // a copy: the input stays as it was
-		d := &decision{Person: &person}
+	people := slices.Clone(c.in.People) // the input stays as it was
+	decisions := make([]decision, len(people))
+	c.decisions = make([]*decision, 0, len(people))
+	for i := range people {
+		d := &decisions[i]
+		d.Person = &people[i]
 		c.decisions = append(c.decisions, d)
 		c.byNumber[d.Number] = d
 		c.endRejection(d)

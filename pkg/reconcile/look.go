@@ -287,8 +287,9 @@ func (g *gatherer) candidates(ctx context.Context, touched *roaring.Bitmap) (*ro
 			all.Or(group.Want)
 			continue
 		}
-		all.Or(roaring.AndNot(roaring.AndNot(group.Want, group.Record.Applied), gone))
-		all.Or(roaring.AndNot(roaring.AndNot(group.Record.Applied, group.Want), gone))
+		moved := roaring.Xor(group.Want, group.Record.Applied)
+		moved.AndNot(gone)
+		all.Or(moved)
 	}
 	ids := g.tx.Intents()
 	if held := g.scene.meta.Held; held != nil {

@@ -43,12 +43,7 @@ func (l *looker) people(ctx context.Context) error {
 			return err
 		}
 	}
-	type question struct {
-		person int
-		byID   bool
-	}
-	var queries []vault.Query
-	var about []question
+	q := questions{looker: l}
 	for i := range in.People {
 		p := &in.People[i]
 		look, byID := plan.NeedsLook(p, in.Rules, l.now)
@@ -56,55 +51,70 @@ func (l *looker) people(ctx context.Context) error {
 			continue
 		}
 		p.Looked = true
+		l.newcomers = true // also somebody who comes back may need a licence again
+		var wanted []vault.Query
 		if byID {
-			queries = append(queries, vault.Query{ID: p.Record.UserID})
-			about = append(about, question{i, true})
-			l.newcomers = true // somebody who comes back may need a licence again
-			continue
+			wanted = []vault.Query{{ID: p.Record.UserID}}
+		} else {
+			wanted = matchQueries(p, in.Rules.Accounts.Match)
 		}
-		l.newcomers = true
-		for _, q := range matchQueries(p, in.Rules.Accounts.Match) {
-			queries = append(queries, q)
-			about = append(about, question{i, false})
-		}
-	}
-	for start := 0; start < len(queries); start += findAtMost {
-		end := min(start+findAtMost, len(queries))
-		found, err := l.store.Find(ctx, queries[start:end])
-		if err != nil {
+		if err := q.add(ctx, i, wanted...); err != nil {
 			return err
 		}
-		for k, users := range found {
-			p := &in.People[about[start+k].person]
-			for _, u := range users {
-				p.Found = addFound(p.Found, u)
-			}
-		}
 	}
-	return nil
+	return q.ask(ctx)
 }
 
 // confirmAbsent asks by id about accounts that have not been seen.
 func (l *looker) confirmAbsent(ctx context.Context) error {
-	in := &l.scene.input
-	var queries []vault.Query
-	var about []int
-	for i := range in.People {
-		if p := &in.People[i]; p.Looked && len(p.Found) == 0 {
-			queries = append(queries, vault.Query{ID: p.Record.UserID})
-			about = append(about, i)
+	q := questions{looker: l}
+	for i := range l.scene.input.People {
+		if p := &l.scene.input.People[i]; p.Looked && len(p.Found) == 0 {
+			if err := q.add(ctx, i, vault.Query{ID: p.Record.UserID}); err != nil {
+				return err
+			}
 		}
 	}
-	for start := 0; start < len(queries); start += findAtMost {
-		end := min(start+findAtMost, len(queries))
-		found, err := l.store.Find(ctx, queries[start:end])
-		if err != nil {
+	return q.ask(ctx)
+}
+
+// questions are queries about people of the scene that are asked together.
+type questions struct {
+	*looker
+	queries []vault.Query
+	about   []int // the person of each
+}
+
+// add takes queries about a person, after it has asked those before if all are
+// too many for one call.
+func (q *questions) add(ctx context.Context, person int, wanted ...vault.Query) error {
+	if len(q.queries)+len(wanted) > findAtMost {
+		if err := q.ask(ctx); err != nil {
 			return err
 		}
-		for k, users := range found {
-			in.People[about[start+k]].Found = users
+	}
+	for _, query := range wanted {
+		q.queries, q.about = append(q.queries, query), append(q.about, person)
+	}
+	return nil
+}
+
+// ask asks what was taken.
+func (q *questions) ask(ctx context.Context) error {
+	if len(q.queries) == 0 {
+		return nil
+	}
+	found, err := q.store.Find(ctx, q.queries)
+	if err != nil {
+		return err
+	}
+	for k, users := range found {
+		p := &q.scene.input.People[q.about[k]]
+		for _, u := range users {
+			p.Found = addFound(p.Found, u)
 		}
 	}
+	q.queries, q.about = q.queries[:0], q.about[:0]
 	return nil
 }
 

@@ -37,6 +37,9 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 		moved = plan.Moved(s.input.Groups, false)
 	}
 	var people []plan.Person
+	if !settles {
+		people = make([]plan.Person, 0, candidates.GetCardinality())
+	}
 	for it := candidates.Iterator(); it.HasNext(); {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -261,7 +264,11 @@ func (g *gatherer) groupsOf(n uint32) ([]identity.License, []string) {
 	var names []string
 	add := func(rg roster.Group) {
 		licenses = append(licenses, rg.License)
-		names = append(names, cmp.Or(rg.Name, rg.ID.String()))
+		name := rg.Name
+		if name == "" {
+			name = rg.ID.String()
+		}
+		names = append(names, name)
 	}
 	if g.memberOf != nil {
 		for _, i := range g.memberOf[n] {
