@@ -419,10 +419,14 @@ func (m *machine) handsRegroup() {
 	if !ok {
 		return
 	}
+	truth := m.w.truth()
 	op := rapid.SampledFrom([]vault.Op{vault.AddMembers, vault.RemoveMembers}).Draw(m.rt, "op")
 	for g, err := range m.store.Groups(m.w.ctx) {
 		if err != nil {
 			m.rt.Fatalf("%v", err)
+		}
+		if truth.groups[m.w.groupID(g.Name)].Life != entrasim.Live {
+			continue // when a run that made it has died, it may be nobody's by now
 		}
 		m.byHand(vault.Change{Op: op, GroupID: g.ID, Members: []string{u.ID}})
 		m.drift = true
