@@ -248,6 +248,14 @@ func (c *computation) comeBack(d *decision) {
 	// With an open intent it was a run that disabled it and did not live to
 	// write so down.
 	own := rec.OwnDisable || d.Intent
+	if own && !rec.OwnDisable {
+		// Remembered before anything is written: the intent ends with this plan,
+		// and should the enable fail, nothing else would know whose disable it was.
+		used := rec.Clone()
+		used.Number, used.OwnDisable = d.Number, true
+		c.plan.Records = append(c.plan.Records, used)
+		d.Record, d.after.OwnDisable = &used, true
+	}
 	if policy == "all" || policy == "own" && own {
 		d.enable = true
 		d.after.OwnDisable = false
