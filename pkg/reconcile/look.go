@@ -88,6 +88,8 @@ type gatherer struct {
 	// memberOf are the places of a person's groups in the roster; nil when it
 	// is not known.
 	memberOf map[uint32][]int
+	// unread are the vault's groups that were not read in full.
+	unread []*plan.Group
 	// strangers are the people with a record whom the mirror does not know.
 	strangers map[uint32]identity.ObjectID
 	// compared is set in a full run, which compares the vault itself.

@@ -238,9 +238,16 @@ func (g *gatherer) describe(people []plan.Person) error {
 	return nil
 }
 
-// indexGroups notes who is in which group, so that not every group is asked
-// about everybody. Of very many people it would take more memory than time.
+// indexGroups notes which groups were not read in full, and who is in which
+// group, so that not every group is asked about everybody. Of very many people
+// the latter would take more memory than time.
 func (g *gatherer) indexGroups(people []plan.Person) {
+	g.unread = nil
+	for i := range g.scene.input.Groups {
+		if group := &g.scene.input.Groups[i]; group.State == directory.GroupUnreadable {
+			g.unread = append(g.unread, group)
+		}
+	}
 	const atMost = 50_000
 	if g.memberOf = nil; len(people) > atMost {
 		return
@@ -281,8 +288,8 @@ func (g *gatherer) groupsOf(n uint32) ([]identity.License, []string) {
 			}
 		}
 	}
-	for _, group := range g.scene.input.Groups {
-		if group.State == directory.GroupUnreadable && group.Want.Contains(n) && !slices.Contains(names, group.Name) {
+	for _, group := range g.unread {
+		if group.Want.Contains(n) && !slices.Contains(names, group.Name) {
 			names = append(names, group.Name+" (not read in full)")
 		}
 	}
