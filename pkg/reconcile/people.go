@@ -36,9 +36,9 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 	if settles {
 		moved = plan.Moved(s.input.Groups, false)
 	}
-	var people []plan.Person
+	before := len(s.input.People)
 	if !settles {
-		people = make([]plan.Person, 0, candidates.GetCardinality())
+		s.input.People = slices.Grow(s.input.People, int(candidates.GetCardinality())) //nolint:gosec // at most as many as there are people
 	}
 	for it := candidates.Iterator(); it.HasNext(); {
 		if err := ctx.Err(); err != nil {
@@ -63,12 +63,11 @@ func (g *gatherer) readPeople(ctx context.Context, candidates *roaring.Bitmap) e
 		if settles && !moved.Contains(n) && plan.Settled(&p, g.Rules.Vault, false, g.Now()) {
 			continue
 		}
-		people = append(people, p)
+		s.input.People = append(s.input.People, p)
 	}
-	if err := g.describe(people); err != nil {
+	if err := g.describe(s.input.People[before:]); err != nil {
 		return err
 	}
-	s.input.People = append(s.input.People, people...)
 	slices.SortFunc(s.input.People, func(a, b plan.Person) int { return a.ID.Compare(b.ID) })
 	return nil
 }
