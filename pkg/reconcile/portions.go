@@ -38,7 +38,7 @@ import (
 // store each newcomer has pages to himself, and so the portions are smaller.
 func portionOf(people int) int {
 	if people > 200_000 {
-		return 3000
+		return 2000
 	}
 	return 5000
 }
