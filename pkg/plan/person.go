@@ -242,6 +242,14 @@ func (c *computation) comeBack(d *decision) {
 	}
 	if d.user.Enabled {
 		d.after.OwnDisable = false
+		if d.Intent && rec.State == snapshot.Left {
+			// An earlier run enabled it and did not live to hear so. The intent
+			// ends with this plan: what else it writes may fail.
+			used := rec.Clone()
+			used.Number, used.State, used.Since, used.OwnDisable = d.Number, snapshot.Active, c.in.Now, false
+			c.plan.Records = append(c.plan.Records, used)
+			d.Record = &used
+		}
 		return
 	}
 	policy := c.in.Rules.Accounts.EnableDisabledUsers
