@@ -234,6 +234,24 @@ func TestSilentRules(t *testing.T) {
 				}
 			}
 		}},
+		{"whoever comes back has the directory's fields again, and drift is told where it is not repaired", func(t *testing.T) {
+			for _, repair := range []bool{true, false} {
+				w := with("ann:Sales", "eve:Sales")
+				w.rules.Repair = repair
+				w.leave("Sales", "ann")
+				w.apply(w.plan())
+				w.user("ann").FullName = "By Hand"
+				w.add("ann:Sales")
+				p := w.plan()
+				w.apply(p)
+				if repaired := w.user("ann").FullName == "ann"; repaired != repair || p.Drift != map[bool]int{true: 0, false: 1}[repair] {
+					t.Errorf("repair %v: %q, drift %d", repair, w.user("ann").FullName, p.Drift)
+				}
+				if !w.user("ann").Enabled {
+					t.Error("is not enabled again")
+				}
+			}
+		}},
 		{"two newcomers who map to one login name both wait, everybody else goes on", func(t *testing.T) {
 			w := with("eve:Sales")
 			w.add("ann:Sales", "bob:Sales", "cid:Sales")

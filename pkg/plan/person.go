@@ -281,7 +281,7 @@ func (c *computation) comeBack(d *decision) {
 //	directory's value | in the vault   | →
 //	changed           | differs        | write
 //	changed           | the same       | remember
-//	unchanged         | differs, ours  | drift: repair or report (full run)
+//	unchanged         | differs, ours  | drift: repair or report (full run, or back)
 //	unchanged         | differs, never written (adopted) | as it is
 func (c *computation) compareFields(d *decision) {
 	fields := make(map[string]snapshot.Field, len(d.Want.Fields))
@@ -297,7 +297,7 @@ func (c *computation) compareFields(d *decision) {
 			if actual != want {
 				d.fields = append(d.fields, name)
 			}
-		case c.in.Full && seen.Written && !sameField(name, actual, want):
+		case (c.in.Full || d.Record.State == snapshot.Left) && seen.Written && !sameField(name, actual, want):
 			fields[name] = seen
 			if c.in.Rules.Repair {
 				d.fields = append(d.fields, name)
