@@ -237,7 +237,7 @@ func TestSilentRules(t *testing.T) {
 		{"whoever comes back has the directory's fields again, and drift is told where it is not repaired", func(t *testing.T) {
 			for _, repair := range []bool{true, false} {
 				w := with("ann:Sales", "eve:Sales")
-				w.rules.Repair = repair
+				w.rules.Repair, w.partial = repair, true
 				w.leave("Sales", "ann")
 				w.apply(w.plan())
 				w.user("ann").FullName = "By Hand"
