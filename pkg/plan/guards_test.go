@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -378,6 +379,28 @@ func TestUnknownOutcomes(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 			w.wants(t, "update old loginName:old>ann !loginChanges")
+		}},
+		{"what a run did that died is known as ours although the person then waits", func(t *testing.T) {
+			w := with("ann:Sales", "eve:Sales")
+			w.user("ann").Enabled = false // by a run that died; ann came back since
+			w.intents["ann"] = true
+			w.human("ann").wantErr = errors.New("no login name")
+			w.apply(w.plan())
+			w.human("ann").wantErr = nil
+			w.does(t, "enable ann")
+
+			w.leave("Sales", "ann")
+			w.apply(w.plan())
+			w.user("ann").Enabled = true // by another one, when ann was back for a moment
+			w.intents["ann"] = true
+			w.add("ann:Sales")
+			w.human("ann").wantErr = errors.New("no login name")
+			w.apply(w.plan())
+			w.leave("Sales", "ann")
+			w.apply(w.plan())
+			if w.user("ann").Enabled {
+				t.Error("somebody who left stays enabled")
+			}
 		}},
 		{"an adoption by a run that died stays an adoption", func(t *testing.T) {
 			w := with("eve:Sales")

@@ -175,29 +175,29 @@ func (c *computation) postponed(d *decision) bool {
 
 // keep brings the account of somebody who should be in the vault up to date.
 func (c *computation) keep(d *decision) {
+	if c.postponed(d) {
+		return
+	}
+	gone := d.Looked && len(d.Found) == 0
+	if d.Looked && !gone {
+		d.user = d.Found[0]
+		c.learn(d)
+	}
 	rec := d.Record
 	after := rec.Clone()
 	after.Number, after.State = d.Number, snapshot.Active
 	if rec.State != snapshot.Active {
 		after.Since = c.in.Now
 	}
-	if c.postponed(d) {
-		return
-	}
 	after.Problem, after.Tries, after.Retry = "", 0, time.Time{}
 	d.after = &after
-	if d.Looked && len(d.Found) == 0 {
+	switch {
+	case gone:
 		c.vanished(d)
 		return
-	}
-	if d.Looked {
-		d.user = d.Found[0]
-	}
-	if d.Looked && d.linkedElsewhere() {
+	case d.linkedElsewhere():
 		c.wait(d, Conflict, fmt.Sprintf("the account %s is linked to another person of the directory (%s) by now", d.user.LoginName, d.user.ExternalID))
 		return
-	}
-	switch {
 	case d.WantErr != nil:
 		c.wait(d, Failed, d.WantErr.Error())
 		return
@@ -215,6 +215,26 @@ func (c *computation) keep(d *decision) {
 	if c.spare(d) {
 		d.after = nil
 	}
+}
+
+// learn remembers what a run did to the account that did not live to hear so,
+// before anything else is decided or written: the intent ends with this plan,
+// and nothing else would know whose disable it was, or whose enable.
+func (c *computation) learn(d *decision) {
+	known := d.Record.Clone()
+	switch {
+	case !d.Intent || d.linkedElsewhere():
+		return
+	case !d.user.Enabled && !known.OwnDisable:
+		known.OwnDisable = true
+	case d.user.Enabled && known.State == snapshot.Left:
+		known.State, known.Since, known.OwnDisable = snapshot.Active, c.in.Now, false
+	default:
+		return
+	}
+	known.Number = d.Number
+	c.plan.Records = append(c.plan.Records, known)
+	d.Record = &known
 }
 
 // spare keeps the account of a protected login name from being written to, and
@@ -242,34 +262,15 @@ func (c *computation) comeBack(d *decision) {
 	}
 	if d.user.Enabled {
 		d.after.OwnDisable = false
-		if d.Intent && rec.State == snapshot.Left {
-			// An earlier run enabled it and did not live to hear so. The intent
-			// ends with this plan: what else it writes may fail.
-			used := rec.Clone()
-			used.Number, used.State, used.Since, used.OwnDisable = d.Number, snapshot.Active, c.in.Now, false
-			c.plan.Records = append(c.plan.Records, used)
-			d.Record = &used
-		}
 		return
 	}
 	policy := c.in.Rules.Accounts.EnableDisabledUsers
-	// With an open intent it was a run that disabled it and did not live to
-	// write so down.
-	own := rec.OwnDisable || d.Intent
-	if own && !rec.OwnDisable {
-		// Remembered before anything is written: the intent ends with this plan,
-		// and should the enable fail, nothing else would know whose disable it was.
-		used := rec.Clone()
-		used.Number, used.OwnDisable = d.Number, true
-		c.plan.Records = append(c.plan.Records, used)
-		d.Record, d.after.OwnDisable = &used, true
-	}
-	if policy == "all" || policy == "own" && own {
+	if policy == "all" || policy == "own" && rec.OwnDisable {
 		d.enable = true
 		d.after.OwnDisable = false
 		return
 	}
-	if !own {
+	if !rec.OwnDisable {
 		d.remark(HandDisabled, "was disabled in the vault by hand and stays so (accounts.enableDisabledUsers: "+policy+")")
 	} else {
 		d.remark(HandDisabled, "stays disabled (accounts.enableDisabledUsers: "+policy+")")
