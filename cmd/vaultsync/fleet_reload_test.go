@@ -181,7 +181,9 @@ func TestAReloadSendsAwayWhoWaitsForADirectory(t *testing.T) {
 			t.Errorf("a run that was sent away counts as one: %+v", runs)
 		}
 		s.graph.ClearFaults()
+		d.mu.Lock()
 		f.unplug(t, d.app)
+		d.mu.Unlock()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		if runs := f.take(); len(runs) != 1 || runs[0].Outcome != reconcile.OK || runs[0].Mode != "initial" {
