@@ -413,6 +413,18 @@ func TestUnknownOutcomes(t *testing.T) {
 				t.Errorf("%+v %+v", u, w.record("ann"))
 			}
 		}},
+		{"what a run that died was to make is remembered while the profile is not shown", func(t *testing.T) {
+			w := with("eve:Sales")
+			w.add("ann:Sales")
+			fields := map[string]snapshot.Field{"loginName": {Value: "ann@contoso.com", Written: true}}
+			w.records[w.id("ann")] = &snapshot.Account{Person: w.id("ann"), Number: w.number("ann"), State: snapshot.Waiting, Fields: fields}
+			w.intents["ann"] = true
+			w.human("ann").pending = true
+			w.apply(w.plan())
+			if r := w.record("ann"); r.Login() != "ann@contoso.com" {
+				t.Errorf("%+v", r)
+			}
+		}},
 		{"an account made by a run that died, of a person who left since, is disabled", func(t *testing.T) {
 			w := with("eve:Sales")
 			w.human("ann")

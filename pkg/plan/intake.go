@@ -200,9 +200,11 @@ func (c *computation) freshRecord(d *decision, written bool) *snapshot.Account {
 func (c *computation) wait(d *decision, kind NoteKind, text string) {
 	d.remark(kind, text)
 	d.action, d.fields, d.enable, d.license, d.needsLicense = nothing, nil, false, "", false
-	if d.Record != nil && d.Record.State != snapshot.Waiting && d.Record.State != snapshot.Tombstone {
+	exists := d.Record != nil && d.Record.State != snapshot.Waiting && d.Record.State != snapshot.Tombstone
+	if exists || d.Record != nil && d.Intent && !d.Looked {
 		// An account that exists keeps what it has, and is looked at again
-		// with every run.
+		// with every run. One that a run that died may have made is found by
+		// what it was to have.
 		after := d.Record.Clone()
 		after.Number, after.Problem = d.Number, text
 		d.after = &after
